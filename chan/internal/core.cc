@@ -1,0 +1,836 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The gochan authors.
+
+#include "chan/internal/core.h"
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+#include "chan/internal/broadcast.h"
+#include "chan/internal/mutation.h"
+#include "chan/panic.h"
+#include "runtime/park.h"
+
+namespace gochan::internal {
+
+// -----------------------------------------------------------------------------
+// Making and dropping
+// -----------------------------------------------------------------------------
+
+namespace {
+
+// Rings up to this size lie behind the core, in one allocation; larger ones
+// come zeroed from the system and cost only the pages that are touched.
+constexpr std::size_t kInlineSlots = 4096;
+
+// More than any machine has; the addresses below are computed in size_t.
+constexpr std::size_t kMaxSlotBytes = std::size_t{1} << 46;
+
+constexpr int Index(Dir dir) { return static_cast<int>(dir); }
+
+[[noreturn]] void ThrowBadAlloc() {
+#if defined(__cpp_exceptions)
+  throw std::bad_alloc();
+#else
+  std::abort();
+#endif
+}
+
+// calloc with an alignment: the pointer that calloc gave lies before the
+// result.
+std::byte* AllocateZeroed(std::size_t bytes, std::size_t align) {
+  const std::size_t room =
+      (align > alignof(std::max_align_t) ? align : alignof(std::max_align_t));
+  void* raw = std::calloc(1, bytes + 2 * room);
+  if (raw == nullptr) return nullptr;
+  const auto begin =
+      (reinterpret_cast<uintptr_t>(raw) + 2 * room - 1) & ~(room - 1);
+  auto* result = reinterpret_cast<std::byte*>(begin);
+  std::memcpy(result - sizeof(void*), &raw, sizeof(void*));
+  return result;
+}
+
+void FreeZeroed(std::byte* memory) {
+  void* raw;
+  std::memcpy(&raw, memory - sizeof(void*), sizeof(void*));
+  std::free(raw);
+}
+
+}  // namespace
+
+Core::Core(Kind kind, const ElementOps& ops, uint32_t capacity)
+    : capacity_(capacity), ops_(&ops), kind_(kind) {}
+
+Core* Core::Make(const ElementOps& ops, std::ptrdiff_t capacity) {
+  if (capacity < 0 || capacity > kMaxCapacity) RaisePanic(panics::kChanSize);
+  const auto cap = static_cast<uint32_t>(capacity);
+  const std::size_t stride = SlotStride(ops.size, ops.align);
+  const std::size_t slots =
+      cap == 0 || ops.counted_only ? 0 : std::bit_ceil(cap);
+  if (slots != 0 && stride > kMaxSlotBytes / slots) {
+    RaisePanic(panics::kChanSize);
+  }
+  const std::size_t bytes = slots * stride;
+  const std::size_t align =
+      ops.align > alignof(Core) ? ops.align : alignof(Core);
+  const std::size_t head = (sizeof(Core) + align - 1) / align * align;
+  const bool inline_slots = bytes <= kInlineSlots;
+  const std::size_t total = inline_slots ? head + bytes : sizeof(Core);
+
+  void* memory = ::operator new(total, std::align_val_t{align});
+  std::byte* ring = nullptr;
+  if (bytes != 0) {
+    if (inline_slots) {
+      ring = static_cast<std::byte*>(memory) + head;
+      std::memset(ring, 0, bytes);
+    } else {
+      ring = AllocateZeroed(bytes, ops.align);
+      if (ring == nullptr) {
+        ::operator delete(memory, std::align_val_t{align});
+        ThrowBadAlloc();
+      }
+    }
+  }
+  Core* core = new (memory) Core(Kind::kChannel, ops, cap);
+  core->slots_ = ring;
+  core->mask_ = cap == 0 ? 0 : std::bit_ceil(cap) - 1;
+  core->stride_ = static_cast<uint32_t>(stride);
+  core->slot_offset_ = static_cast<uint32_t>(SlotOffset(ops.align));
+  core->own_slots_ = !inline_slots;
+  return core;
+}
+
+Core::~Core() {
+  runtime::NoSteps alone;
+  const Word word = state_.ReadExact();
+  if (slots_ == nullptr) return;
+  for (uint32_t p = word.recv(); p != word.send();
+       p = (p + 1) & Word::kCounterMask) {
+    ops_->destroy(SlotFor(p).element(slot_offset_));
+  }
+  if (own_slots_) FreeZeroed(slots_);
+}
+
+// The last reference is gone.
+void Core::Drop() {
+  runtime::Party* const party = runtime::current_party;
+  if (party == nullptr || party->borrows == 0) {
+    Destroy();
+    return;
+  }
+  next_buried_ = static_cast<Core*>(party->buried);
+  party->buried = this;
+}
+
+void Core::DestroyBuried(runtime::Party& party) {
+  // Destroying one may drop others, which finds no borrow any more.
+  while (party.buried != nullptr) {
+    Core* const core = static_cast<Core*>(party.buried);
+    party.buried = core->next_buried_;
+    core->Destroy();
+  }
+}
+
+void Core::Destroy() {
+  const std::size_t align =
+      ops_->align > alignof(Core) ? ops_->align : alignof(Core);
+  this->~Core();
+  ::operator delete(static_cast<void*>(this), std::align_val_t{align});
+}
+
+// -----------------------------------------------------------------------------
+// What a state means
+// -----------------------------------------------------------------------------
+
+// A state in which somebody waits who need not. It comes from an install that
+// was counted, or a close, after the party had last looked; whoever meets it
+// repairs it first, so that nobody overtakes and a frozen thread leaves nothing
+// undone.
+Core::Mismatch Core::MismatchOf(const Word& word) const {
+  if (capacity_ == 0) {
+    return word.closed() && (word.taken() || word.busy()) ? Mismatch::kDismiss
+                                                          : Mismatch::kNone;
+  }
+  if (!word.busy()) return Mismatch::kNone;
+  if (word.dir() == Dir::kSend) {
+    if (word.closed()) return Mismatch::kDismiss;
+    return word.size() < capacity_ ? Mismatch::kAdmit : Mismatch::kNone;
+  }
+  if (word.size() > 0) return Mismatch::kServe;
+  return word.closed() ? Mismatch::kDismiss : Mismatch::kNone;
+}
+
+// For a settled state.
+Core::Ready Core::ReadyFor(Dir dir, const Word& word) const {
+  if (capacity_ == 0) {
+    if (word.closed()) return Ready::kClosed;
+    if (word.taken()) {
+      return word.seat().Serves(dir) ? Ready::kSeat : Ready::kNo;
+    }
+    return word.busy() && word.dir() != dir ? Ready::kQueue : Ready::kNo;
+  }
+  if (dir == Dir::kSend) {
+    if (word.closed()) return Ready::kClosed;
+    if (Mutated(Mutant::kOvertake) && word.size() < capacity_) {
+      return Ready::kPut;
+    }
+    if (word.busy() && word.dir() == Dir::kRecv) return Ready::kQueue;
+    return word.size() < capacity_ ? Ready::kPut : Ready::kNo;
+  }
+  if (word.size() > 0) return word.busy() ? Ready::kSwap : Ready::kTake;
+  return word.closed() ? Ready::kClosed : Ready::kNo;
+}
+
+// Settles until nothing is amiss; the state in which that was so.
+Word Core::Settled() {
+  for (;;) {
+    const Word word = state_.Read();
+    const Mismatch mismatch = MismatchOf(word);
+    if (mismatch == Mismatch::kNone) return word;
+    Settle(word, mismatch);
+  }
+}
+
+// -----------------------------------------------------------------------------
+// Slots
+// -----------------------------------------------------------------------------
+
+void Core::Write(uint32_t ticket, void* value, Mover move) {
+  if (slots_ == nullptr) return;
+  Slot slot = SlotFor(ticket);
+  slot.AwaitWriterTurn();
+  move(slot.element(slot_offset_), value);
+  slot.SetWritten();
+}
+
+void Core::Read(uint32_t ticket, void* room) {
+  if (slots_ == nullptr) return;
+  Slot slot = SlotFor(ticket);
+  slot.AwaitReaderTurn();
+  void* element = slot.element(slot_offset_);
+  ops_->move(room, element);
+  ops_->destroy(element);
+  slot.SetRead();
+}
+
+// -----------------------------------------------------------------------------
+// The head of the queue
+// -----------------------------------------------------------------------------
+
+// Who stands at the head. False: it was a dead place, now passed, or the word
+// is old; look again.
+bool Core::HeadPlace(const Word& word, Place* place, WaiterId* id) {
+  Cell cell = Cell::Void();
+  switch (queue_.FindHead(word.head(), place, &cell)) {
+    case WaiterQueue::Found::kStale:
+      return false;
+    case WaiterQueue::Found::kGap:
+      if (!queue_.MayJumpTo(place->base) || PassTo(word, word, place->base)) {
+        queue_.Clean(state_);
+      }
+      return false;
+    case WaiterQueue::Found::kPlace:
+      break;
+  }
+  if (cell.done()) {
+    SkipRun(word, *place);
+    return false;
+  }
+  *id = cell.id();
+  return true;
+}
+
+// The second look before a claim: as long as the head has not moved since the
+// place was read, the place is this channel's and its turn has come. `now` may
+// be `&word`.
+bool Core::HeadUnchanged(const Word& word, Word* now) const {
+  const uint32_t head = word.head();
+  *now = state_.ReadExact();
+  return Mutated(Mutant::kNoReread) || (now->busy() && now->head() == head);
+}
+
+// Swaps `word` for `with`, its head moved on to `position`. The 31 bits of the
+// tail may say "the end" 2^31 places too early, hence the positions.
+bool Core::PassTo(const Word& word, const Word& with, uint64_t position) {
+  const uint32_t counter = static_cast<uint32_t>(position) & Word::kCounterMask;
+  const bool last =
+      counter == word.tail() && (Mutated(Mutant::kNoPositionCheck) ||
+                                 queue_.EndsAt(position, word.tail()));
+  return state_.Swap(word, with.PassTo(counter, last));
+}
+
+// Passes a dead place and the done ones behind it, within its segment. The
+// cells may be of a later life by now; then the swap fails, or all of them were
+// void.
+void Core::SkipRun(const Word& word, const Place& place) {
+  const uint64_t end = place.base + Segment::kCells;
+  Place next = place;
+  ++next.offset;
+  while (next.position() < end && next.counter() != word.tail() &&
+         Cell(next.cell().load(std::memory_order_acquire)).done()) {
+    ++next.offset;
+  }
+  if (PassTo(word, word, next.position()) && next.position() == end) {
+    queue_.Clean(state_);
+  }
+}
+
+// -----------------------------------------------------------------------------
+// Settle
+// -----------------------------------------------------------------------------
+
+// Repairs one step of what is amiss in `word`, whoever left it.
+void Core::Settle(const Word& word_read, Mismatch mismatch) {
+  Word word = word_read;
+  if (capacity_ == 0 && word.taken()) return SettleSeat(word);
+  Place place;
+  WaiterId id;
+  if (!HeadPlace(word, &place, &id)) return;
+  Node& node = NodeOf(id);
+  Node& record = RecordOf(id);
+  const Dir dir = mismatch == Mismatch::kAdmit   ? Dir::kSend
+                  : mismatch == Mismatch::kServe ? Dir::kRecv
+                                                 : id.dir();
+  auto with = [mismatch](const Word& w) {
+    if (mismatch == Mismatch::kAdmit) return w.Put();
+    if (mismatch == Mismatch::kServe) return w.Take();
+    return w;
+  };
+  const uint64_t behind = place.position() + 1;
+
+  if (!id.is_select()) {
+    if (!PassTo(word, with(word), behind)) return;
+  } else {
+    if (!HeadUnchanged(word, &word) || MismatchOf(word) != mismatch) return;
+    const bool swap_first =
+        Mutated(Mutant::kSwapBeforeClaim) && mismatch != Mismatch::kDismiss;
+    if (swap_first && !PassTo(word, with(word), behind)) return;
+    // Relaxed: a number of another generation is refused by the claim.
+    const uint32_t k = node.k[Index(dir)].load(std::memory_order_relaxed);
+    if (mismatch == Mismatch::kDismiss) {
+      if (!TryClaim(record, id.gen(), k, ClaimMode::kClosed)) {
+        return SkipRun(word, place);
+      }
+      (void)PassTo(word, word, behind);
+    } else {
+      // Claim, then swap: a mismatch at the head stays until it is settled, so
+      // everybody who finds this claim can do the swap that it stands for.
+      Claim found(0);
+      if (!TryClaim(record, id.gen(), k, ClaimMode::kPlace, &found) &&
+          (Mutated(Mutant::kNoHelpPlace) ||
+           found != Claim::Taken(id.gen(), k, ClaimMode::kPlace))) {
+        if (!swap_first) SkipRun(word, place);
+        return;
+      }
+      if (!swap_first && !PassTo(word, with(word), behind)) return;
+    }
+  }
+
+  // This party owns the waiter now.
+  if (mismatch == Mismatch::kAdmit) {
+    Write(word.send(), node.slot[Index(Dir::kSend)], ops_->move);
+  } else if (mismatch == Mismatch::kServe) {
+    Read(word.recv(), node.slot[Index(Dir::kRecv)]);
+  }
+  queue_.Finish(place, state_);
+  Wake(record,
+       mismatch == Mismatch::kDismiss ? WakeResult::kClosed : WakeResult::kOk);
+}
+
+// Dismisses the seat of a closed channel. A waiter for both directions
+// receives.
+void Core::SettleSeat(const Word& word_read) {
+  Word word = word_read;
+  const WaiterId id = word.seat();
+  Node& record = RecordOf(id);
+  if (!id.is_select()) {
+    if (state_.Swap(word, word.EmptySeat())) Wake(record, WakeResult::kClosed);
+    return;
+  }
+  word = state_.Read();
+  if (!word.SeatHolds(id)) return;
+  const uint32_t k =
+      NodeOf(id).k[Index(id.dir())].load(std::memory_order_relaxed);
+  const bool won = TryClaim(record, id.gen(), k, ClaimMode::kClosed);
+  SkipSeat(word);
+  if (won) Wake(record, WakeResult::kClosed);
+}
+
+// -----------------------------------------------------------------------------
+// Serving a waiter of the other direction
+// -----------------------------------------------------------------------------
+
+// The owner of a waiter gives it `mine`, or takes its value into the room
+// `mine`, and lets it go.
+void Core::Handover(WaiterId id, Dir partner, void* mine, Mover move) {
+  Node& node = NodeOf(id);
+  if (partner == Dir::kSend) {
+    move(node.slot[Index(Dir::kRecv)], mine);
+  } else {
+    move(mine, node.slot[Index(Dir::kSend)]);
+  }
+  Wake(RecordOf(id), WakeResult::kOk);
+}
+
+bool Core::ServeSeat(Word word, Dir partner, void* mine, Mover move) {
+  const WaiterId id = word.seat();
+  if (!id.is_select()) {
+    if (!state_.Swap(word, word.EmptySeat())) return false;
+  } else {
+    word = state_.Read();
+    if (!word.SeatHolds(id)) return false;
+    if (Mutated(Mutant::kPopBeforeClaim) &&
+        !state_.Swap(word, word.EmptySeat())) {
+      return false;
+    }
+    const uint32_t k = NodeOf(id).k[Index(Opposite(partner))].load(
+        std::memory_order_relaxed);  // as in Settle()
+    const bool won = TryClaim(RecordOf(id), id.gen(), k, ClaimMode::kDirect);
+    // Claimed or dead: the place is to be passed either way. If that fails,
+    // others have done it or will.
+    SkipSeat(word);
+    if (!won) return false;
+  }
+  Handover(id, partner, mine, move);
+  return true;
+}
+
+bool Core::ServeHead(Word word, Dir partner, void* mine, Mover move) {
+  Place place;
+  WaiterId id;
+  if (!HeadPlace(word, &place, &id)) return false;
+  const uint64_t behind = place.position() + 1;
+  if (!id.is_select()) {
+    if (!PassTo(word, word, behind)) return false;
+  } else {
+    if (!HeadUnchanged(word, &word)) return false;
+    if (Mutated(Mutant::kPopBeforeClaim) && !PassTo(word, word, behind)) {
+      return false;
+    }
+    const uint32_t k = NodeOf(id).k[Index(Opposite(partner))].load(
+        std::memory_order_relaxed);  // as in Settle()
+    if (!TryClaim(RecordOf(id), id.gen(), k, ClaimMode::kDirect)) {
+      SkipRun(word, place);
+      return false;
+    }
+    // Before the waiter goes on: a TrySend that comes next must not meet it.
+    (void)PassTo(word, word, behind);
+  }
+  queue_.Finish(place, state_);
+  Handover(id, partner, mine, move);
+  return true;
+}
+
+// A full channel with senders waiting: takes the oldest value and lets the
+// first sender's in. A plain sender in one swap; a select by Settle, after the
+// take.
+bool Core::TakeAndAdmit(const Word& word, void* room) {
+  Place place;
+  WaiterId id;
+  if (!HeadPlace(word, &place, &id)) return false;
+  if (id.is_select()) {
+    if (!state_.Swap(word, word.Take())) return false;
+    Read(word.recv(), room);
+    Settled();
+    return true;
+  }
+  if (!PassTo(word, word.Take().Put(), place.position() + 1)) return false;
+  // The slot is read before it is written: in a ring of C slots it is the same.
+  if (!Mutated(Mutant::kSlotBeforeRead)) Read(word.recv(), room);
+  Write(word.send(), NodeOf(id).slot[Index(Dir::kSend)], ops_->move);
+  if (Mutated(Mutant::kSlotBeforeRead)) Read(word.recv(), room);
+  queue_.Finish(place, state_);
+  Wake(RecordOf(id), WakeResult::kOk);
+  return true;
+}
+
+// -----------------------------------------------------------------------------
+// Operations
+// -----------------------------------------------------------------------------
+
+// `*found`: the state in which the channel was unready; read with both halves
+// if `exact`.
+Outcome Core::TrySendIn(void* value, Mover move, Word* found, bool exact) {
+  for (;;) {
+    const Word word = exact ? state_.ReadExact() : state_.Read();
+    if (const Mismatch m = MismatchOf(word); m != Mismatch::kNone) {
+      Settle(word, m);
+      continue;
+    }
+    switch (ReadyFor(Dir::kSend, word)) {
+      case Ready::kNo:
+        *found = word;
+        return Outcome::kWouldBlock;
+      case Ready::kClosed:
+        return Outcome::kClosed;
+      case Ready::kPut:
+        if (!state_.Swap(word, word.Put())) continue;
+        Write(word.send(), value, move);
+        return Outcome::kDone;
+      case Ready::kSeat:
+        if (ServeSeat(word, Dir::kSend, value, move)) return Outcome::kDone;
+        continue;
+      case Ready::kQueue:
+        if (ServeHead(word, Dir::kSend, value, move)) return Outcome::kDone;
+        continue;
+      case Ready::kTake:
+      case Ready::kSwap:
+        continue;  // for receivers only
+    }
+  }
+}
+
+Outcome Core::TryRecvIn(void* room, Word* found, bool exact) {
+  for (;;) {
+    const Word word = exact ? state_.ReadExact() : state_.Read();
+    if (const Mismatch m = MismatchOf(word); m != Mismatch::kNone) {
+      Settle(word, m);
+      continue;
+    }
+    switch (ReadyFor(Dir::kRecv, word)) {
+      case Ready::kNo:
+        *found = word;
+        return Outcome::kWouldBlock;
+      case Ready::kClosed:
+        return Outcome::kClosed;
+      case Ready::kTake:
+        if (!state_.Swap(word, word.Take())) continue;
+        Read(word.recv(), room);
+        return Outcome::kDone;
+      case Ready::kSwap:
+        if (TakeAndAdmit(word, room)) return Outcome::kDone;
+        continue;
+      case Ready::kSeat:
+        if (ServeSeat(word, Dir::kRecv, room, ops_->move)) {
+          return Outcome::kDone;
+        }
+        continue;
+      case Ready::kQueue:
+        if (ServeHead(word, Dir::kRecv, room, ops_->move)) {
+          return Outcome::kDone;
+        }
+        continue;
+      case Ready::kPut:
+        continue;  // for senders only
+    }
+  }
+}
+
+Outcome Core::TrySend(void* value, Mover move) {
+  Word found;
+  return TrySendIn(value, move, &found, false);
+}
+
+Outcome Core::TryRecv(void* room) {
+  Word found;
+  return TryRecvIn(room, &found, false);
+}
+
+Outcome Core::TrySend(void* value, Mover move, Word* unready) {
+  return TrySendIn(value, move, unready, true);
+}
+
+Outcome Core::TryRecv(void* room, Word* unready) {
+  return TryRecvIn(room, unready, true);
+}
+
+// Taken at the first wait, so that an operation that blocks keeps the channel
+// alive even if the handle that it was called through is assigned over.
+class Core::Hold {
+ public:
+  explicit Hold(Core* core) : core_(core) {}
+  ~Hold() {
+    if (held_) core_->Unref();
+  }
+  Hold(const Hold&) = delete;
+  Hold& operator=(const Hold&) = delete;
+
+  void Take() {
+    if (held_) return;
+    held_ = true;
+    core_->Ref();
+  }
+
+ private:
+  Core* core_;
+  bool held_ = false;
+};
+
+Outcome Core::Send(void* value, Mover move, const SourceLocation&) {
+  Hold hold(this);
+  for (;;) {
+    Word word;
+    const Outcome outcome = TrySendIn(value, move, &word, false);
+    if (outcome != Outcome::kWouldBlock) return outcome;
+    hold.Take();
+    switch (WaitPlain(Dir::kSend, value, word)) {
+      case WakeResult::kOk:
+        return Outcome::kDone;
+      case WakeResult::kClosed:
+        return Outcome::kClosed;
+      case WakeResult::kRetry:
+        break;
+    }
+  }
+}
+
+Outcome Core::Recv(void* room, const SourceLocation& site) {
+  if (kind_ == Kind::kBroadcast) {
+    static_cast<Broadcast*>(this)->Wait(site);
+    return Outcome::kClosed;
+  }
+  Hold hold(this);
+  for (;;) {
+    Word word;
+    const Outcome outcome = TryRecvIn(room, &word, false);
+    if (outcome != Outcome::kWouldBlock) return outcome;
+    hold.Take();
+    switch (WaitPlain(Dir::kRecv, room, word)) {
+      case WakeResult::kOk:
+        return Outcome::kDone;
+      case WakeResult::kClosed:
+        return Outcome::kClosed;
+      case WakeResult::kRetry:
+        break;
+    }
+  }
+}
+
+bool Core::Close() {
+  for (;;) {
+    const Word word = Settled();
+    if (word.closed()) return false;
+    if (!state_.Swap(word, word.Close())) continue;
+    if (!Mutated(Mutant::kNoCloseSettle)) Settled();
+    return true;
+  }
+}
+
+bool Core::SetClosed() {
+  for (;;) {
+    const Word word = state_.Read();
+    if (word.closed()) return false;
+    if (state_.Swap(word, word.Close())) return true;
+  }
+}
+
+std::size_t Core::Len() {
+  if (capacity_ == 0) return 0;
+  return Settled().size();
+}
+
+// -----------------------------------------------------------------------------
+// Waiting
+// -----------------------------------------------------------------------------
+
+// Stands in the queue, at the place that the exact `word` calls the tail, and
+// is counted. False: somebody else was there first (and is counted now), or the
+// word is old.
+bool Core::Stand(const Word& word, WaiterId id, Place* place) {
+  Cell cell = Cell::Void();
+  if (queue_.FindTail(word.tail(), state_, place, &cell) !=
+      WaiterQueue::Found::kPlace) {
+    return false;
+  }
+  if (cell.tag() == Cell::kId && !Mutated(Mutant::kNoHelpCount)) {
+    (void)Count(word, cell.id(), *place);  // for a slower owner
+  }
+  if (cell.tag() != Cell::kEmpty) return false;
+  // The cell is empty in a life of this queue's segment; is it still the tail?
+  // If not, its segment may be gone, and the cell somebody else's.
+  if (!Mutated(Mutant::kNoReread) && state_.ReadExact().tail() != word.tail()) {
+    return false;
+  }
+  if (!queue_.Install(*place, id)) return false;
+  for (;;) {
+    const Word now = state_.ReadExact();
+    if (PlaceBefore(place->counter(), now.tail())) return true;  // by a helper
+    if (Count(now, id, *place)) return true;
+  }
+}
+
+// Makes the place at the exact `word`'s tail, which holds `id`, a place of the
+// queue. If the seat waits for the other direction, the queue (empty then) must
+// not hold it: it is bounced, to start over and meet the seat.
+bool Core::Count(const Word& word, WaiterId id, const Place& place) {
+  const bool conflict = capacity_ == 0 && word.taken() &&
+                        (word.seat().bi() || word.seat().dir() != id.dir()) &&
+                        !Mutated(Mutant::kNoBounce);
+  if (!conflict) return state_.Swap(word, word.Count(id.dir()));
+  if (word.busy()) return false;  // an old word: seat and queue never differ
+  if (!state_.Swap(word, word.Bounce())) return false;
+  Node& record = RecordOf(id);
+  if (id.is_select()) {
+    // Lost: somebody has served it elsewhere.
+    if (TryClaim(record, id.gen(), 0, ClaimMode::kRetry)) {
+      Wake(record, WakeResult::kRetry);
+    }
+  } else {
+    queue_.Finish(place, state_);
+    Wake(record, WakeResult::kRetry);
+  }
+  return true;
+}
+
+struct Core::Wait {
+  Core* core;
+  Node* record;
+  WaiterId id;
+  Word word;  // in which the channel was unready
+};
+
+WakeResult Core::WaitPlain(Dir dir, void* slot, const Word& word) {
+  Node& record = WaiterRecord(runtime::CurrentParty());
+  record.slot[Index(dir)] = slot;
+  record.park.Prepare(nullptr);
+  record.park.ClearLeft();
+  Wait wait{this, &record,
+            WaiterId::Make(NodeArena::IndexOf(&record), NextGeneration(record),
+                           /*select=*/false, dir, /*bi=*/false),
+            word};
+  const uint32_t result =
+      runtime::Sleep(record.park, &Core::PublishPlain, &wait);
+  if (!Mutated(Mutant::kNoLeft)) record.park.AwaitLeft();
+  return static_cast<WakeResult>(result);
+}
+
+void Core::PublishPlain(void* arg) noexcept {
+  // A copy: the waiter's frame may be gone once it is visible.
+  const Wait wait = *static_cast<Wait*>(arg);
+  Core& core = *wait.core;
+  runtime::ParkSlot& park = wait.record->park;
+  Word word = wait.word;
+  for (;;) {
+    if (core.capacity_ == 0 && !word.taken() && !word.busy()) {
+      // The swap is the publisher's last act, so it has left before.
+      park.SetLeft();
+      if (core.state_.Swap(word, word.Sit(wait.id))) return;
+      park.ClearLeft();
+    } else {
+      const Word exact = core.state_.ReadExact();
+      Place place;
+      if (exact.lo() == word.lo() &&
+          core.MismatchOf(exact) == Mismatch::kNone &&
+          core.ReadyFor(wait.id.dir(), exact) == Ready::kNo &&
+          core.Stand(exact, wait.id, &place)) {
+        if (!Mutated(Mutant::kNoSettleAfterCount)) core.Settled();
+        park.SetLeft();
+        return;
+      }
+    }
+    word = core.Settled();
+    if (core.ReadyFor(wait.id.dir(), word) != Ready::kNo) {
+      park.SetLeft();
+      Wake(*wait.record, WakeResult::kRetry);
+      return;
+    }
+  }
+}
+
+// Is it right for the enrolment to wait, in the exact settled `*word`? False:
+// `*ready` says that one of its cases could run; else a dead place was passed
+// and the word is old.
+bool Core::WaitIsRight(const Enrolment& enrolment, Word* word, bool* ready) {
+  *ready = false;
+  for (const Dir dir : {Dir::kSend, Dir::kRecv}) {
+    if (!enrolment.waits_to[Index(dir)]) continue;
+    switch (ReadyFor(dir, *word)) {
+      case Ready::kNo:
+        continue;
+      case Ready::kSeat: {
+        const WaiterId id = word->seat();
+        *ready = !id.is_select() || IsOpen(id);
+        if (!*ready) SkipSeat(*word);
+        return false;
+      }
+      case Ready::kQueue: {
+        Place place;
+        WaiterId id;
+        if (!HeadPlace(*word, &place, &id)) return false;
+        *ready = !id.is_select() || IsOpen(id);
+        if (!*ready) SkipRun(*word, place);
+        return false;
+      }
+      default:
+        *ready = true;
+        return false;
+    }
+  }
+  return true;
+}
+
+bool Core::Enrol(Enrolment& enrolment) {
+  for (;;) {
+    (void)Settled();
+    Word word = state_.ReadExact();
+    if (MismatchOf(word) != Mismatch::kNone) continue;
+    bool ready;
+    if (!WaitIsRight(enrolment, &word, &ready)) {
+      if (ready) return false;
+      continue;
+    }
+    if (capacity_ == 0 && !word.taken() && !word.busy()) {
+      if (!state_.Swap(word, word.Sit(enrolment.id))) continue;
+      enrolment.seated = true;
+    } else {
+      // A waiter for both directions never comes here: whoever is in the seat
+      // or the queue would serve it.
+      if (!Stand(word, enrolment.id, &enrolment.place)) continue;
+      enrolment.seated = false;
+      if (!Mutated(Mutant::kNoSettleAfterCount)) Settled();
+    }
+    enrolment.enrolled = true;
+    return true;
+  }
+}
+
+void Core::Withdraw(Enrolment& enrolment, bool served) {
+  enrolment.enrolled = false;
+  if (enrolment.seated) {
+    for (;;) {
+      const Word word = state_.Read();
+      if (!word.SeatHolds(enrolment.id)) return;
+      if (state_.Swap(word, word.EmptySeat())) return;
+    }
+  }
+  if (served) return;  // its partner has passed and finished the place
+  const Place& place = enrolment.place;
+  queue_.Void(place, state_);
+  // At the head? Then nobody else may come to pass it before the next
+  // operation, which would find a queue that is not empty. 31 bits first, then
+  // all.
+  for (;;) {
+    const Word word = state_.ReadExact();
+    if (!word.busy() || word.head() != place.counter()) return;
+    Place head;
+    Cell cell = Cell::Void();
+    switch (queue_.FindHead(word.head(), &head, &cell)) {
+      case WaiterQueue::Found::kPlace:
+        if (!Mutated(Mutant::kNoPositionCheck) &&
+            head.position() != place.position()) {
+          return;
+        }
+        SkipRun(word, place);
+        break;
+      case WaiterQueue::Found::kGap: {
+        WaiterId id;
+        (void)HeadPlace(word, &head, &id);
+        break;
+      }
+      case WaiterQueue::Found::kStale:
+        break;
+    }
+  }
+}
+
+void BlockForever(const SourceLocation&) {
+  Node& record = WaiterRecord(runtime::CurrentParty());
+  record.park.Prepare(nullptr);
+  for (;;) (void)runtime::Sleep(record.park, nullptr, nullptr);
+}
+
+}  // namespace gochan::internal

@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The gochan authors.
+//
+// Core: a channel without its T.
+//
+//   Send, TrySend, Recv, TryRecv      the operations, for plain waiters
+//   Close, Len, Cap
+//   Enrol, Withdraw                   one case of a select
+//
+// Everything that parties must agree on is one swap of the state word
+// (state_word.h) or of a select's claim word (waiter.h); what a party won
+// there, nobody else touches. The order of business of every operation is
+//     settle what is amiss ─► serve or be served ─► wait
+// docs/design/channel.md has the transitions, who owes what after each, and the
+// interleavings that the rules forbid.
+//
+// Progress: lock-free but for two bounded waits: a ticket's holder waits for
+// the neighbour that holds the same slot (ring.h), a woken waiter for its own
+// publisher. Not wait-free.
+//
+// Source: see waiter_queue.h and ring.h; the one-word state, helping by
+// mismatch and claims before swaps are described in docs/design/channel.md.
+
+#ifndef GOCHAN_CHAN_INTERNAL_CORE_H_
+#define GOCHAN_CHAN_INTERNAL_CORE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "chan/internal/element.h"
+#include "chan/internal/ring.h"
+#include "chan/internal/state_word.h"
+#include "chan/internal/waiter.h"
+#include "chan/internal/waiter_queue.h"
+#include "runtime/cache_line.h"
+#include "runtime/park.h"
+#include "runtime/source_location.h"
+
+namespace gochan::internal {
+
+// What an operation came to.
+enum class Outcome : uint8_t {
+  kDone,
+  kClosed,      // a send: nothing was sent; a receive: closed and drained
+  kWouldBlock,  // try-forms only; true at one instant
+};
+
+// One case of a waiting select on one channel: what the publisher enrolled and
+// the owner withdraws. Both directions of one unbuffered channel share one.
+struct Enrolment {
+  Node* node = nullptr;
+  WaiterId id;
+  bool waits_to[2] = {false, false};  // by Dir
+  bool enrolled = false;
+  bool seated = false;  // in the seat, or at `place`
+  Place place;
+};
+
+class alignas(runtime::kCacheLine) Core {
+ public:
+  enum class Kind : uint8_t {
+    kChannel,
+    kBroadcast,  // close-only, see broadcast.h
+  };
+
+  static constexpr std::ptrdiff_t kMaxCapacity = (std::ptrdiff_t{1} << 30) - 1;
+
+  // Panics if `capacity` is out of range for such elements; may throw
+  // std::bad_alloc. The caller owns one reference.
+  static Core* Make(const ElementOps& ops, std::ptrdiff_t capacity);
+
+  void Ref() {
+    // Relaxed: who copies a handle has one already.
+    references_.fetch_add(1, std::memory_order_relaxed);
+  }
+  void Unref() {
+    // C1 acq_rel: the last one sees everything that all others did.
+    if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) Drop();
+  }
+
+  // A case of a select looks at its channel without a reference, so that a
+  // select touches no shared count. Should the same party drop the last handle
+  // meanwhile
+  // (`Select(SendCase(ch, v), RecvCase((ch = other, a)))`), the channel is
+  // destroyed only when the party's last borrow has ended.
+  static void Borrow() { ++runtime::CurrentParty().borrows; }
+  static void EndBorrow() {
+    runtime::Party& party = runtime::CurrentParty();
+    // Not so if a case was made by one party and ends in another.
+    if (party.borrows == 0) return;
+    if (--party.borrows == 0 && party.buried != nullptr) DestroyBuried(party);
+  }
+
+  Kind kind() const { return kind_; }
+  const ElementOps& ops() const { return *ops_; }
+
+  // --- operations. `value` is moved from by `move` (which may copy) only if it
+  // was handed over; `room` then holds a new element if a receive is kDone.
+
+  Outcome TrySend(void* value, Mover move);
+  Outcome TryRecv(void* room);
+  // Never kWouldBlock.
+  Outcome Send(void* value, Mover move, const SourceLocation& site);
+  Outcome Recv(void* room, const SourceLocation& site);
+
+  // False if it was closed already.
+  bool Close();
+  bool IsClosed() const { return state_.Read().closed(); }
+
+  std::size_t Len();
+  std::size_t Cap() const { return capacity_; }
+
+  // --- for select
+
+  // The try-forms, telling also in which exact state the channel was unready.
+  Outcome TrySend(void* value, Mover move, Word* unready);
+  Outcome TryRecv(void* room, Word* unready);
+  // The state, both halves if `exact`; and does it say that a party going in
+  // direction `dir` finds nothing to do? False also if that is not plain from
+  // the low word: then try.
+  Word Look(bool exact) const {
+    return exact ? state_.ReadExact() : Word(state_.ReadLo(), 0);
+  }
+  bool IsIdleFor(Dir dir, const Word& word) const {
+    if (word.busy() || word.closed()) return false;
+    if (capacity_ == 0) return !word.taken() || !word.seat().Serves(dir);
+    return word.size() == (dir == Dir::kSend ? capacity_ : 0);
+  }
+  // Is the channel in that very state? If all channels of a select are, there
+  // was an instant at which none was ready.
+  bool IsStill(const Word& unready) const {
+    return state_.ReadExact() == unready;
+  }
+
+  // By the publisher: the select waits here from now on (true), or it need not,
+  // because a case is ready (false; nothing has changed). Linearization point
+  // of waiting: the swap that seats or counts the node.
+  [[nodiscard]] bool Enrol(Enrolment& enrolment);
+
+  // By the owner, once the claim is decided. `served`: a partner finished this
+  // enrolment's place.
+  void Withdraw(Enrolment& enrolment, bool served);
+
+  // --- at rest only, for tests and dumps
+  std::string DebugString() const;
+  bool CheckInvariants(std::string* why) const;
+  int WaitersForTest() const;
+  int SegmentsForTest() const { return queue_.SegmentsForTest(); }
+  // Before first use: counters as they are after `ticket` values and `place`
+  // waiters.
+  void PresetForTest(uint32_t ticket, uint32_t place);
+  // As if `places` selects had come and gone behind those who wait.
+  void SkipPlacesForTest(uint64_t places);
+
+ protected:
+  Core(Kind kind, const ElementOps& ops, uint32_t capacity);
+  virtual ~Core();
+
+  // Nobody has a reference any more: destroys the object and frees its memory.
+  virtual void Destroy();
+
+  // open -> closed; true if this call did it. For broadcasts, which have no
+  // waiters in the word.
+  bool SetClosed();
+  const StateWord& state() const { return state_; }
+
+ private:
+  template <typename>
+  friend struct FastPath;  // chan.h: put and take, inline
+
+  // What is amiss in a state, so that it must be settled first.
+  enum class Mismatch : uint8_t { kNone, kAdmit, kServe, kDismiss };
+  // What a party that goes in some direction finds in a settled state.
+  enum class Ready : uint8_t {
+    kNo,
+    kClosed,
+    kPut,
+    kTake,
+    kSwap,
+    kSeat,
+    kQueue
+  };
+
+  struct Wait;  // a plain wait; core.cc
+  class Hold;   // a blocked operation's own reference; core.cc
+
+  Outcome TrySendIn(void* value, Mover move, Word* found, bool exact);
+  Outcome TryRecvIn(void* room, Word* found, bool exact);
+
+  Mismatch MismatchOf(const Word& word) const;
+  Ready ReadyFor(Dir dir, const Word& word) const;
+
+  void Drop();
+  static void DestroyBuried(runtime::Party& party);
+
+  void Settle(const Word& word, Mismatch mismatch);
+  void SettleSeat(const Word& word);
+  Word Settled();
+
+  // Serves whoever waits in the seat or at the head; false: lost, or skipped a
+  // dead place; look again.
+  bool ServeSeat(Word word, Dir partner, void* mine, Mover move);
+  bool ServeHead(Word word, Dir partner, void* mine, Mover move);
+  bool TakeAndAdmit(const Word& word, void* room);
+  void Handover(WaiterId id, Dir partner, void* mine, Mover move);
+
+  bool HeadPlace(const Word& word, Place* place, WaiterId* id);
+  bool HeadUnchanged(const Word& word, Word* now) const;
+  bool PassTo(const Word& word, const Word& with, uint64_t position);
+  void SkipSeat(const Word& word) { (void)state_.Swap(word, word.EmptySeat()); }
+  void SkipRun(const Word& word, const Place& place);
+
+  void Write(uint32_t ticket, void* value, Mover move);
+  void Read(uint32_t ticket, void* room);
+
+  bool Stand(const Word& word, WaiterId id, Place* place);
+  bool Count(const Word& word, WaiterId id, const Place& place);
+  bool WaitIsRight(const Enrolment& enrolment, Word* word, bool* ready);
+
+  WakeResult WaitPlain(Dir dir, void* slot, const Word& word);
+  static void PublishPlain(void* wait) noexcept;
+
+  Slot SlotFor(uint32_t ticket) const {
+    return Slot(slots_, stride_, mask_, ticket);
+  }
+
+  // First cache line: what every operation reads.
+  StateWord state_;
+  uint32_t capacity_;
+  uint32_t mask_ = 0;           // ring size - 1
+  std::byte* slots_ = nullptr;  // behind this object, or of its own if large
+  const ElementOps* ops_;
+  uint32_t stride_ = 0;
+  uint32_t slot_offset_ = 0;  // of the element in its slot
+  Kind kind_;
+  bool own_slots_ = false;  // slots_ was allocated apart
+
+  // Second: who holds it, who waits.
+  alignas(runtime::kCacheLine) Atomic<uint32_t> references_{1};
+  Core* next_buried_ = nullptr;  // of the party that dropped the last reference
+  WaiterQueue queue_;
+};
+
+// Blocks the caller for ever: send or receive on nil, select without cases.
+[[noreturn]] void BlockForever(const SourceLocation& site);
+
+// Reaches a handle's core, for select, context and tests.
+struct CoreAccess {
+  template <typename Handle>
+  static Core* Get(const Handle& handle) {
+    return handle.core_;
+  }
+  // The handle's reference becomes the caller's.
+  template <typename Handle>
+  static Core* Release(Handle& handle) {
+    Core* core = handle.core_;
+    handle.core_ = nullptr;
+    return core;
+  }
+  // A handle that takes over the caller's reference.
+  template <typename Handle>
+  static Handle Adopt(Core* core) {
+    Handle handle;
+    handle.core_ = core;
+    return handle;
+  }
+};
+
+}  // namespace gochan::internal
+
+#endif  // GOCHAN_CHAN_INTERNAL_CORE_H_

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The gochan authors.
+//
+// What tests and dumps ask of a core at rest.
+
+#include <cstdint>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "chan/internal/core.h"
+#include "runtime/instrument.h"
+
+namespace gochan::internal {
+
+std::string Core::DebugString() const {
+  runtime::NoSteps no_steps;
+  const Word word = state_.ReadExact();
+  std::string out = absl::StrCat("chan(cap ", capacity_, ") ");
+  if (capacity_ > 0) {
+    absl::StrAppend(&out, "send ", word.send(), " recv ", word.recv());
+  } else {
+    absl::StrAppend(&out, word.taken() ? "seat " : "empty seat ",
+                    word.seat().is_select() ? "s" : "p", word.seat().node(),
+                    "#", word.seat().gen(), word.seat().bi() ? " both" : "",
+                    word.seat().dir() == Dir::kSend ? " sends" : " receives");
+  }
+  absl::StrAppend(&out, word.closed() ? " closed" : "",
+                  word.busy() ? " busy" : "", " head ", word.head(), " tail ",
+                  word.tail());
+  if (word.busy()) {
+    out += word.dir() == Dir::kSend ? " senders" : " receivers";
+  }
+  return out + queue_.DebugString();
+}
+
+bool Core::CheckInvariants(std::string* why) const {
+  runtime::NoSteps no_steps;
+  const Word word = state_.ReadExact();
+  if (MismatchOf(word) != Mismatch::kNone) {
+    *why = "a mismatch was left unsettled";
+    return false;
+  }
+  if (capacity_ > 0 && word.size() > capacity_) {
+    *why = "more elements than the capacity";
+    return false;
+  }
+  if (slots_ != nullptr) {
+    for (uint32_t p = word.recv(); p != word.send();
+         p = (p + 1) & Word::kCounterMask) {
+      if (!SlotFor(p).IsWritten()) {
+        *why = absl::StrCat("the slot of ticket ", p, " is not full");
+        return false;
+      }
+    }
+  }
+  return queue_.CheckInvariants(word, why);
+}
+
+int Core::WaitersForTest() const {
+  runtime::NoSteps no_steps;
+  const Word word = state_.ReadExact();
+  int waiters = 0;
+  if (capacity_ == 0 && word.taken()) {
+    waiters += !word.seat().is_select() || IsOpen(word.seat());
+  }
+  if (!word.busy()) return waiters;
+  uint64_t first = 0;
+  bool found = false;
+  queue_.ForEachCell([&](uint64_t position, Cell cell) {
+    if (!found) {
+      found = true;
+      first = position + ((word.head() - static_cast<uint32_t>(position)) &
+                          Word::kCounterMask);
+    }
+    if (position < first || cell.tag() != Cell::kId) return;
+    waiters += !cell.id().is_select() || IsOpen(cell.id());
+  });
+  return waiters;
+}
+
+void Core::PresetForTest(uint32_t ticket, uint32_t place) {
+  runtime::NoSteps alone;
+  state_.Init(Word::Preset(ticket, capacity_ > 0, place));
+  if (slots_ == nullptr) return;
+  for (uint32_t i = 0; i <= mask_; ++i) {
+    SlotFor((ticket + i) & Word::kCounterMask).PresetForTest();
+  }
+}
+
+void Core::SkipPlacesForTest(uint64_t places) {
+  runtime::NoSteps alone;
+  const Word word = state_.ReadExact();
+  const uint64_t end = queue_.SkipPlacesForTest(places);
+  state_.Init(word.TailForTest(static_cast<uint32_t>(end)));
+}
+
+}  // namespace gochan::internal

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The gochan authors.
+//
+// Mutation: switches that take out one guard of the algorithm each, so that the
+// model tests can show that the guard is needed (test/model/mutants_test.cc).
+//
+//   if (!Mutated(Mutant::kNoReread) && WordHasMoved()) return Again();
+//
+// Constant false, and so compiled away, unless GOCHAN_INSTRUMENT is set.
+
+#ifndef GOCHAN_CHAN_INTERNAL_MUTATION_H_
+#define GOCHAN_CHAN_INTERNAL_MUTATION_H_
+
+#include <cstdint>
+
+#include "runtime/instrument.h"
+
+namespace gochan::internal {
+
+enum class Mutant : uint8_t {
+  kNone,
+  // --- the queue and the state word
+  kNoBounce,  // count, although the seat waits for the other direction
+  kNoSettleAfterCount,  // an enqueuer leaves the mismatch that it has made
+  kNoReread,            // claim or pop without reading the word again
+  kNoSerialReread,      // ... without reading the segment's serial again
+  kSwapBeforeClaim,     // admit and serve swap first and claim then
+  kPopBeforeClaim,      // a select is popped first and claimed then
+  kOvertake,            // put although senders wait
+  kNoHelpCount,         // wait for a slower owner instead of counting for it
+  kNoHelpPlace,         // do not finish another's claim for this place
+  kNoCloseSettle,       // close leaves the waiters to others
+  kNoGeneration,        // claims ignore the enrolment number
+  kNoPositionCheck,     // the queue is empty when the 31 low bits say so
+  kNoSerialInHint,      // hints are compared by index alone
+  kNoTailFallback,      // a lost walker starts again from the tail hint
+  // --- select
+  kNoDefaultConfirm,  // default after one look at each channel
+  kNoLeft,            // go on before the publisher has left
+  kNoEnrolStop,       // go on enrolling after the claim is taken
+  kRandomEnrolOrder,  // enrol in the order of the cases
+  kSlotBeforeRead,    // swap writes the new value before it reads the old one
+  // --- contexts
+  kNoParentReread,        // a child does not look at its parent after attaching
+  kNoDoneReread,          // a subscriber does not look again after subscribing
+  kNoSubscriptionSerial,  // firing ignores the subscription's serial
+};
+
+inline constexpr int kMutants =
+    static_cast<int>(Mutant::kNoSubscriptionSerial) + 1;
+
+#if GOCHAN_INSTRUMENT
+// Set by a test while nothing else runs.
+inline constinit Mutant active_mutant = Mutant::kNone;
+inline bool Mutated(Mutant mutant) { return active_mutant == mutant; }
+#else
+constexpr bool Mutated(Mutant) { return false; }
+#endif
+
+}  // namespace gochan::internal
+
+#endif  // GOCHAN_CHAN_INTERNAL_MUTATION_H_

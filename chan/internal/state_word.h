@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The gochan authors.
+//
+// The state of a channel: one 128-bit word, the only truth about it.
+//
+// From the lowest bit up:
+//
+//   lo, C>0   send:31  recv:31  closed:1  busy:1
+//   lo, C=0   seat{node:28 gen:30 select:1 dir:1 bi:1} taken:1 closed:1 busy:1
+//   hi        head:31  tail:31  dir:1  -:1
+//
+//   send recv  tickets given out; n = send - recv elements, 0 <= n <= C
+//   seat       the first waiter of an unbuffered channel, ahead of the queue;
+//              once emptied (taken = 0) it keeps node and generation: a version
+//   closed     no more sends
+//   busy       the queue has places that are not yet passed, dead ones included
+//   head tail  the queue's places; all in it wait for the direction `dir`
+//
+// Everything but closed, busy, taken and dir only grows (modulo 2^31), and an
+// id never repeats, so the word has no ABA. While busy = 0 the low word decides
+// alone: it is read alone, and swapped alone if hi stays as it is. Otherwise
+// both are read and swapped as one (runtime/atomic128.h). tail - head counts
+// places, not waiters, and wraps: empty is busy = 0, nothing else.
+//
+// The transitions below are pure; StateWord::Swap() makes one happen. Each is
+// named as in docs/design/channel.md, which says who owes what after winning
+// it.
+//
+//   transition        lo                   hi               swap
+//   Put               send+1                                8 (16 if busy)
+//   Take              recv+1                                8 (16 if busy)
+//   Sit               seat = id, taken                      8
+//   EmptySeat         taken = 0                             8 (16 if busy)
+//   Count             busy                 tail+1, dir      16
+//   Bounce                                 tail+1, head+1   16
+//   PassTo            busy = 0 if last     head             16
+//   Close             closed                                8 (16 if busy)
+// Swap, admit and serve are PassTo together with Put and Take.
+
+#ifndef GOCHAN_CHAN_INTERNAL_STATE_WORD_H_
+#define GOCHAN_CHAN_INTERNAL_STATE_WORD_H_
+
+#include <atomic>
+#include <cstdint>
+
+#include "chan/internal/waiter.h"
+#include "runtime/atomic128.h"
+
+namespace gochan::internal {
+
+// One value of the state. `hi` is meaningless if the word was read with busy =
+// 0 by Read().
+class Word {
+ public:
+  static constexpr uint32_t kCounterMask = (uint32_t{1} << 31) - 1;
+  static constexpr uint64_t kTaken = uint64_t{1} << 61;
+  static constexpr uint64_t kClosed = uint64_t{1} << 62;
+  static constexpr uint64_t kBusy = uint64_t{1} << 63;
+
+  constexpr Word() = default;
+  constexpr explicit Word(runtime::Pair64 bits) : bits_(bits) {}
+  constexpr Word(uint64_t lo, uint64_t hi) : bits_{lo, hi} {}
+
+  // --- what it says
+  constexpr runtime::Pair64 bits() const { return bits_; }
+  constexpr uint64_t lo() const { return bits_.lo; }
+  constexpr uint64_t hi() const { return bits_.hi; }
+  constexpr bool closed() const { return (bits_.lo & kClosed) != 0; }
+  constexpr bool busy() const { return (bits_.lo & kBusy) != 0; }
+
+  constexpr uint32_t send() const {
+    return static_cast<uint32_t>(bits_.lo) & kCounterMask;
+  }
+  constexpr uint32_t recv() const {
+    return static_cast<uint32_t>(bits_.lo >> 31) & kCounterMask;
+  }
+  constexpr uint32_t size() const { return (send() - recv()) & kCounterMask; }
+
+  constexpr bool taken() const { return (bits_.lo & kTaken) != 0; }
+  constexpr WaiterId seat() const { return WaiterId(bits_.lo); }
+  constexpr bool SeatHolds(WaiterId id) const {
+    return taken() && seat() == id;
+  }
+
+  constexpr uint32_t head() const {
+    return static_cast<uint32_t>(bits_.hi) & kCounterMask;
+  }
+  constexpr uint32_t tail() const {
+    return static_cast<uint32_t>(bits_.hi >> 31) & kCounterMask;
+  }
+  constexpr Dir dir() const { return static_cast<Dir>(bits_.hi >> 62 & 1); }
+
+  // --- what may follow
+  constexpr Word Put() const {
+    return Word(
+        (bits_.lo & ~uint64_t{kCounterMask}) | ((send() + 1) & kCounterMask),
+        bits_.hi);
+  }
+  constexpr Word Take() const {
+    return Word((bits_.lo & ~(uint64_t{kCounterMask} << 31)) |
+                    uint64_t{(recv() + 1) & kCounterMask} << 31,
+                bits_.hi);
+  }
+  constexpr Word Sit(WaiterId id) const {
+    return Word((bits_.lo & (kClosed | kBusy)) | id.bits() | kTaken, bits_.hi);
+  }
+  constexpr Word EmptySeat() const {
+    return Word(bits_.lo & ~kTaken, bits_.hi);
+  }
+  // One more place at the tail; in an empty queue `dir` becomes its direction.
+  constexpr Word Count(Dir dir) const {
+    const Dir now = busy() ? this->dir() : dir;
+    return Word(bits_.lo | kBusy, Hi(head(), (tail() + 1) & kCounterMask, now));
+  }
+  // One place at the tail of an empty queue, passed at once.
+  constexpr Word Bounce() const {
+    return Word(bits_.lo, Hi((head() + 1) & kCounterMask,
+                             (tail() + 1) & kCounterMask, dir()));
+  }
+  // The head moves on to place `head`; `last`: that is the end of the queue.
+  constexpr Word PassTo(uint32_t head, bool last) const {
+    return Word(last ? bits_.lo & ~kBusy : bits_.lo,
+                Hi(head & kCounterMask, tail(), dir()));
+  }
+  constexpr Word Close() const { return Word(bits_.lo | kClosed, bits_.hi); }
+
+  // For tests that start near the counters' wrap.
+  static constexpr Word Preset(uint32_t ticket, bool buffered, uint32_t place) {
+    const uint64_t t = ticket & kCounterMask;
+    return Word(buffered ? t | t << 31 : 0,
+                Hi(place & kCounterMask, place & kCounterMask, Dir::kSend));
+  }
+
+  constexpr Word TailForTest(uint32_t tail) const {
+    return Word(bits_.lo, Hi(head(), tail & kCounterMask, dir()));
+  }
+
+  friend constexpr bool operator==(const Word&, const Word&) = default;
+
+ private:
+  static constexpr uint64_t Hi(uint32_t head, uint32_t tail, Dir dir) {
+    return uint64_t{head} | uint64_t{tail} << 31 |
+           static_cast<uint64_t>(dir) << 62;
+  }
+
+  runtime::Pair64 bits_;
+};
+
+// Is place `a` before place `b`? Both modulo 2^31 and less than 2^30 apart.
+constexpr bool PlaceBefore(uint32_t a, uint32_t b) {
+  const uint32_t distance = (b - a) & Word::kCounterMask;
+  return distance != 0 && distance < (uint32_t{1} << 30);
+}
+
+// Memory ordering: every access is seq_cst (S1). The edge that needs it is
+//     thread X: send on A; try B            thread Y: send on B; try A
+// where at least one of the two must see the other's send, though neither
+// writes what the other wrote.
+class StateWord {
+ public:
+  // Enough for every decision: hi is read only when it means something.
+  Word Read() const {
+    const uint64_t lo = word_.LoadLo(std::memory_order_seq_cst);  // S1
+    if ((lo & Word::kBusy) == 0) [[likely]] {
+      return Word(lo, 0);
+    }
+    return ReadExact();
+  }
+
+  // Both halves as they were at one moment.
+  Word ReadExact() const { return Word(word_.Load()); }
+
+  uint64_t ReadLo() const {
+    return word_.LoadLo(std::memory_order_seq_cst);  // S1
+  }
+
+  // Linearization point of every transition. `from` was read exactly if busy,
+  // or if hi is to change.
+  [[nodiscard]] bool Swap(const Word& from, const Word& to) {
+    if (!from.busy() && !to.busy() && from.hi() == to.hi()) {
+      return SwapLo(from.lo(), to.lo());
+    }
+    runtime::Pair64 expected = from.bits();
+    return word_.CompareExchange(expected, to.bits());
+  }
+
+  [[nodiscard]] bool SwapLo(uint64_t from, uint64_t to) {
+    return word_.CompareExchangeLo(from, to);
+  }
+
+  // Before anybody else can see it.
+  void Init(const Word& word) { word_.Init(word.bits()); }
+
+ private:
+  runtime::Atomic128 word_;
+};
+
+}  // namespace gochan::internal
+
+#endif  // GOCHAN_CHAN_INTERNAL_STATE_WORD_H_

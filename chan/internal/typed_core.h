@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The gochan authors.
+//
+// A core that knows its T again: the fast paths that are worth inlining, and
+// the operations with their panics.
+
+#ifndef GOCHAN_CHAN_INTERNAL_TYPED_CORE_H_
+#define GOCHAN_CHAN_INTERNAL_TYPED_CORE_H_
+
+#include <cstddef>
+#include <memory>
+#include <new>
+#include <type_traits>
+#include <utility>
+
+#include "chan/internal/core.h"
+#include "chan/internal/element.h"
+#include "chan/internal/ring.h"
+#include "chan/internal/state_word.h"
+#include "chan/panic.h"
+#include "runtime/source_location.h"
+
+namespace gochan::internal {
+
+template <typename T>
+constexpr void CheckElement() {
+  static_assert(std::is_same_v<T, std::remove_cvref_t<T>>,
+                "gochan: a channel's element type must be an object type "
+                "without const, volatile or &");
+  static_assert(std::is_nothrow_move_constructible_v<T>,
+                "gochan: a channel's element type must be "
+                "nothrow-move-constructible: its move happens after the party "
+                "has been committed to");
+  static_assert(std::is_nothrow_destructible_v<T>,
+                "gochan: a channel's element type must be "
+                "nothrow-destructible");
+}
+
+// Put and take on a buffered channel with nobody waiting: one swap of eight
+// bytes and one slot, inlined into the caller. False: not so, or somebody was
+// quicker; the core decides.
+template <typename T>
+struct FastPath {
+  static constexpr std::size_t kOffset = SlotOffset(alignof(T));
+  static constexpr std::size_t kStride = SlotStride(sizeof(T), alignof(T));
+
+  template <typename U>
+  static bool Put(Core& core, U&& value) {
+    static_assert(noexcept(T(std::forward<U>(value))));
+    const Word word(core.state_.ReadLo(), 0);
+    // On an unbuffered channel the capacity is 0, and the test fails.
+    if (word.closed() || word.busy() || word.size() >= core.capacity_) {
+      return false;
+    }
+    if (!core.state_.SwapLo(word.lo(), word.Put().lo())) return false;
+    if constexpr (!std::is_same_v<T, Unit>) {
+      Slot slot(core.slots_, kStride, core.mask_, word.send());
+      slot.AwaitWriterTurn();
+      ::new (slot.element(kOffset)) T(std::forward<U>(value));
+      slot.SetWritten();
+    }
+    return true;
+  }
+
+  static bool Take(Core& core, void* room) {
+    const Word word(core.state_.ReadLo(), 0);
+    if (core.capacity_ == 0 || word.busy() || word.size() == 0) return false;
+    if (!core.state_.SwapLo(word.lo(), word.Take().lo())) return false;
+    if constexpr (std::is_same_v<T, Unit>) {
+      ::new (room) T;
+    } else {
+      Slot slot(core.slots_, kStride, core.mask_, word.recv());
+      slot.AwaitReaderTurn();
+      T* element = static_cast<T*>(slot.element(kOffset));
+      ::new (room) T(std::move(*element));
+      std::destroy_at(element);
+      slot.SetRead();
+    }
+    return true;
+  }
+};
+
+template <typename T>
+struct Ops {
+  static void Finish(Outcome outcome) {
+    if (outcome == Outcome::kClosed) [[unlikely]] {
+      RaisePanic(panics::kSendOnClosed);
+    }
+  }
+
+  static void SendMove(Core* core, T& value, const SourceLocation& site) {
+    CheckElement<T>();
+    if (core == nullptr) BlockForever(site);
+    if (FastPath<T>::Put(*core, std::move(value))) return;
+    Finish(core->Send(&value, &MoveElement<T>, site));
+  }
+
+  static void SendCopy(Core* core, const T& value, const SourceLocation& site) {
+    CheckElement<T>();
+    if (core == nullptr) BlockForever(site);
+    if constexpr (std::is_nothrow_copy_constructible_v<T>) {
+      if (FastPath<T>::Put(*core, value)) return;
+    }
+    T copy(value);
+    SendMove(core, copy, site);
+  }
+
+  static bool TrySendMove(Core* core, T& value) {
+    CheckElement<T>();
+    if (core == nullptr) return false;
+    if (FastPath<T>::Put(*core, std::move(value))) return true;
+    const Outcome outcome = core->TrySend(&value, &MoveElement<T>);
+    Finish(outcome);
+    return outcome == Outcome::kDone;
+  }
+
+  static bool TrySendCopy(Core* core, const T& value) {
+    CheckElement<T>();
+    if (core == nullptr) return false;
+    if constexpr (std::is_nothrow_copy_constructible_v<T>) {
+      if (FastPath<T>::Put(*core, value)) return true;
+      const Outcome outcome =
+          core->TrySend(const_cast<T*>(&value), &CopyElement<T>);
+      Finish(outcome);
+      return outcome == Outcome::kDone;
+    } else {
+      T copy(value);
+      return TrySendMove(core, copy);
+    }
+  }
+
+  // True: `room` holds a T now.
+  static bool Recv(Core* core, Room<T>& room, const SourceLocation& site) {
+    CheckElement<T>();
+    if (core == nullptr) BlockForever(site);
+    if (FastPath<T>::Take(*core, &room.value)) return true;
+    return core->Recv(&room.value, site) == Outcome::kDone;
+  }
+
+  static Outcome TryRecv(Core* core, Room<T>& room) {
+    CheckElement<T>();
+    if (core == nullptr) return Outcome::kWouldBlock;
+    if (FastPath<T>::Take(*core, &room.value)) return Outcome::kDone;
+    return core->TryRecv(&room.value);
+  }
+
+  static void Close(Core* core) {
+    if (core == nullptr) RaisePanic(panics::kCloseOfNil);
+    if (!core->Close()) RaisePanic(panics::kCloseOfClosed);
+  }
+
+  static bool TryClose(Core* core) {
+    if (core == nullptr) RaisePanic(panics::kCloseOfNil);
+    return core->Close();
+  }
+
+  // Moves the T out of a room and ends its life there, also if `make` throws.
+  template <typename F>
+  static auto Extract(Room<T>& room, F make) {
+    struct Destroy {
+      T* value;
+      ~Destroy() { std::destroy_at(value); }
+    } destroy{&room.value};
+    return make(std::move(room.value));
+  }
+};
+
+}  // namespace gochan::internal
+
+#endif  // GOCHAN_CHAN_INTERNAL_TYPED_CORE_H_

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The gochan authors.
+
+#include "ctx/internal/foreign.h"
+
+#include <utility>
+
+namespace gochan::internal {
+
+namespace {
+
+// A reference to a link that goes with a function.
+class LinkRef {
+ public:
+  explicit LinkRef(ForeignLink& link) : link_(&link) { link.Ref(); }
+  LinkRef(LinkRef&& other) noexcept
+      : link_(std::exchange(other.link_, nullptr)) {}
+  LinkRef& operator=(LinkRef&&) = delete;
+  ~LinkRef() {
+    if (link_ != nullptr) link_->Unref();
+  }
+
+ private:
+  ForeignLink* link_;
+};
+
+}  // namespace
+
+CancelNode* ForeignNode::wrapped() const {
+  if (done_ == nullptr || done_->kind() != Core::Kind::kBroadcast) {
+    return nullptr;
+  }
+  auto* broadcast = static_cast<Broadcast*>(done_);
+  return broadcast->IsContext() ? static_cast<CancelNode*>(broadcast) : nullptr;
+}
+
+const Reason& ForeignNode::MakeReason() const {
+  absl::Status err = ForeignErr();
+  // Done although Err() is OK: a mistake of the foreign context; children end.
+  if (err.ok()) err = Reason::Canceled().err();
+  absl::Status cause = err;
+  return Reason::Make(std::move(err), std::move(cause));
+}
+
+void ForeignLink::Attach(Child* child, ForeignNode& foreign) {
+  auto* link = new ForeignLink(foreign);
+  child->link = link;
+  Pair64 empty;
+  // Nobody else knows the slot yet; a swap, because the others are.
+  (void)link->slot_.CompareExchange(empty,
+                                    {reinterpret_cast<uintptr_t>(child), 0});
+  link->Register();
+}
+
+void ForeignLink::Register() {
+  stop_ = foreign_.ForeignAfterFunc(
+      [this, ref = LinkRef(*this)]() mutable { Called(); });
+  if (!stop_) {
+    Ref();  // the callback's
+    watch_ = Callback::Start(*foreign_.done(), &OnDone, this);
+  }
+  uint8_t found = kRegistering;
+  // F1 release: stop_ and watch_; pairs with F1 in Unregister().
+  if (!state_.compare_exchange(found, kRegistered, std::memory_order_acq_rel)) {
+    TakeBack();  // the child has ended meanwhile
+    return;
+  }
+  // It may have ended before it took the registration, and never call it.
+  if (watch_ == nullptr && foreign_.done()->IsClosed()) Fire();
+}
+
+void ForeignLink::Unregister() {
+  // F1 acquire: pairs with F1 in Register().
+  if (state_.exchange(kOver, std::memory_order_acq_rel) == kRegistered) {
+    TakeBack();
+  }
+}
+
+// By the one whom the table of state_ names.
+void ForeignLink::TakeBack() {
+  if (watch_ != nullptr) {
+    watch_->Stop();
+    return;
+  }
+  // The registration refers to this link; let it not refer to that in turn.
+  auto stop = std::move(stop_);
+  stop_ = nullptr;
+  if (stop) stop();
+}
+
+// By the foreign AfterFunc. It is not told to take back what it is just
+// running, which might want a lock that it holds (Go does not tell it either).
+void ForeignLink::Called() {
+  if (state_.exchange(kOver, std::memory_order_acq_rel) == kRegistered) {  // F1
+    stop_ = nullptr;
+  }
+  Fire();
+}
+
+void ForeignLink::OnDone(void* self, bool ready) {
+  auto* link = static_cast<ForeignLink*>(self);
+  if (ready) link->Fire();
+  link->Unref();
+}
+
+void ForeignLink::Fire() {
+  Child* child = ChildSlot::Enter(slot_);
+  if (child == nullptr) return;
+  if (child->kind == Child::Kind::kContext) {
+    const Reason& reason = foreign_.MakeReason();
+    static_cast<CancelNode*>(child)->Cancel(reason);
+    reason.Unref();
+  } else {
+    static_cast<AfterFuncNode*>(child)->Start();
+  }
+  ChildSlot::Exit(slot_, child);
+}
+
+}  // namespace gochan::internal

@@ -1,0 +1,378 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The gochan authors.
+
+#include "go/signal.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <string.h>
+
+#include <atomic>
+#include <cctype>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <initializer_list>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "chan/chan.h"
+#include "chan/panic.h"
+#include "ctx/context.h"
+
+namespace gochan {
+
+namespace {
+
+// The kernel's signals are 1..64; number n is bit n - 1.
+constexpr int kSignals = 64;
+using SignalSet = uint64_t;
+
+constexpr SignalSet BitOf(int signal) { return SignalSet{1} << (signal - 1); }
+
+// The signals of a list, or all if it is empty. What is no signal is left out.
+SignalSet SetOf(std::initializer_list<int> signals) {
+  if (signals.size() == 0) return ~SignalSet{0};
+  SignalSet set = 0;
+  for (const int signal : signals) {
+    if (signal >= 1 && signal <= kSignals) set |= BitOf(signal);
+  }
+  return set;
+}
+
+// -----------------------------------------------------------------------------
+// In signal context
+// -----------------------------------------------------------------------------
+
+// What the handler may touch: lock-free atomics, a semaphore, and the earlier
+// dispositions, which are constant while it is installed. These are std::atomic
+// and not runtime::Atomic, whose hook would run in signal context.
+//
+// arrived: bit set by the handler, cleared by whoever sends (under the mutex).
+// handlers: how many threads are in the handler, so that StopNotify() can wait
+// for those that are about to set a bit.
+static_assert(std::atomic<SignalSet>::is_always_lock_free);
+constinit std::atomic<SignalSet> arrived{0};
+constinit std::atomic<int> handlers{0};
+sem_t something_arrived;  // sem_post is async-signal-safe, a futex table is not
+struct sigaction earlier[kSignals + 1];
+
+// Whether the processor raised it: whoever returns from the handler would only
+// run into it again.
+bool IsFault(int signal, const siginfo_t* info) {
+  switch (signal) {
+    case SIGBUS:
+    case SIGFPE:
+    case SIGILL:
+    case SIGSEGV:
+    case SIGSYS:
+    case SIGTRAP:
+      return info->si_code > 0;
+    default:
+      return false;
+  }
+}
+
+void PassFaultOn(int signal, siginfo_t* info, void* context) {
+  const struct sigaction& before = earlier[signal];
+  if ((before.sa_flags & SA_SIGINFO) != 0) {
+    before.sa_sigaction(signal, info, context);
+  } else if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN) {
+    before.sa_handler(signal);
+  } else {
+    // The instruction is repeated and ends the program as it should, with the
+    // fault's own address in the core; but some have been passed by now.
+    struct sigaction action = {};
+    action.sa_handler = SIG_DFL;
+    sigaction(signal, &action, nullptr);
+    if (signal == SIGTRAP || signal == SIGSYS) raise(signal);
+  }
+}
+
+void Handle(int signal, siginfo_t* info, void* context) {
+  if (IsFault(signal, info)) {
+    PassFaultOn(signal, info, context);
+    return;
+  }
+  const int saved_errno = errno;
+  // seq_cst, all: once per signal, and the cost of one is a system call anyway.
+  handlers.fetch_add(1);
+  const SignalSet bit = BitOf(signal);
+  if ((arrived.fetch_or(bit) & bit) == 0) sem_post(&something_arrived);
+  handlers.fetch_sub(1);
+  errno = saved_errno;
+}
+
+// -----------------------------------------------------------------------------
+// Who wants what
+// -----------------------------------------------------------------------------
+
+// "Interrupt" becomes "interrupt signal received", as in Go.
+absl::Status CauseOf(int signal) {
+  const char* const known = strsignal(signal);
+  std::string text = known != nullptr ? known : "unknown";
+  text[0] =
+      static_cast<char>(std::tolower(static_cast<unsigned char>(text[0])));
+  return absl::CancelledError(text + " signal received");
+}
+
+// Either a channel or a context to cancel.
+struct Listener {
+  SignalSet wants;
+  SendChan<int> ch;
+  std::shared_ptr<const CancelCauseFunc> cancel;
+};
+
+// Contexts are cancelled when the mutex has been released: their callbacks may
+// call us.
+class Cancellations {
+ public:
+  void Add(std::shared_ptr<const CancelCauseFunc> cancel, int signal) {
+    list_.emplace_back(std::move(cancel), signal);
+  }
+  void Run() {
+    for (auto& [cancel, signal] : list_) (*cancel)(CauseOf(signal));
+  }
+
+ private:
+  std::vector<std::pair<std::shared_ptr<const CancelCauseFunc>, int>> list_;
+};
+
+// A mutex serves here: no channel operation goes through it, and what is done
+// under it neither blocks nor calls back.
+class Registry {
+ public:
+  // Never destroyed: its thread runs until the process is gone.
+  static Registry& Get() {
+    static Registry& registry = *new Registry;
+    return registry;
+  }
+
+  void Listen(const SendChan<int>& ch, SignalSet wants) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    StartThread();
+    for (Listener& listener : listeners_) {
+      if (listener.cancel == nullptr && listener.ch == ch) {
+        listener.wants |= wants;
+        Catch(wants);
+        return;
+      }
+    }
+    listeners_.push_back({wants, ch, nullptr});
+    Catch(wants);
+  }
+
+  void Listen(std::shared_ptr<const CancelCauseFunc> cancel, SignalSet wants) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    StartThread();
+    listeners_.push_back({wants, nullptr, std::move(cancel)});
+    Catch(wants);
+  }
+
+  template <typename Predicate>
+  void StopListening(Predicate is_it) {
+    Cancellations cancellations;
+    std::vector<Listener> gone;  // destroyed without the mutex
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      SignalSet wanted_by_others = 0;
+      SignalSet wanted = 0;
+      for (const Listener& listener : listeners_) {
+        (is_it(listener) ? wanted : wanted_by_others) |= listener.wants;
+      }
+      Restore(wanted & ~wanted_by_others, kCaught);
+      // What has arrived is sent while the listener still is there.
+      while (handlers.load() != 0) sched_yield();
+      SendArrived(cancellations);
+      for (size_t i = 0; i < listeners_.size();) {
+        if (is_it(listeners_[i])) {
+          gone.push_back(std::move(listeners_[i]));
+          listeners_.erase(listeners_.begin() + static_cast<ptrdiff_t>(i));
+        } else {
+          ++i;
+        }
+      }
+    }
+    cancellations.Run();
+  }
+
+  // Nobody wants `set` any more; ignore it, or restore what was before.
+  void Cancel(SignalSet set, bool ignore) {
+    Cancellations cancellations;
+    std::vector<Listener> gone;
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      if (ignore) {
+        Ignore(set);
+      } else {
+        Restore(set, kCaught);
+        Restore(set, kIgnored);
+      }
+      while (handlers.load() != 0) sched_yield();
+      SendArrived(cancellations);
+      for (size_t i = 0; i < listeners_.size();) {
+        listeners_[i].wants &= ~set;
+        if (listeners_[i].wants == 0 && listeners_[i].cancel == nullptr) {
+          gone.push_back(std::move(listeners_[i]));
+          listeners_.erase(listeners_.begin() + static_cast<ptrdiff_t>(i));
+        } else {
+          ++i;
+        }
+      }
+    }
+    cancellations.Run();
+  }
+
+ private:
+  // What we have done to a signal's disposition.
+  //   state       set by        next                  earlier[signal]
+  //   kUntouched  Restore       kCaught | kIgnored    free
+  //   kCaught     Catch         kUntouched | kIgnored what it was before us
+  //   kIgnored    Ignore        kUntouched | kCaught  what it was before us
+  enum Disposition : uint8_t { kUntouched, kCaught, kIgnored };
+
+  Registry() = default;
+
+  void Catch(SignalSet set) {
+    struct sigaction action = {};
+    action.sa_sigaction = &Handle;
+    // ONSTACK as in Go: a goroutine's stack may be too small for a handler.
+    action.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
+    sigfillset(&action.sa_mask);
+    Change(set, kCaught, action);
+  }
+
+  void Ignore(SignalSet set) {
+    struct sigaction action = {};
+    action.sa_handler = SIG_IGN;
+    sigemptyset(&action.sa_mask);
+    Change(set, kIgnored, action);
+  }
+
+  void Change(SignalSet set, Disposition to, const struct sigaction& action) {
+    for (int signal = 1; signal <= kSignals; ++signal) {
+      if ((set & BitOf(signal)) == 0 || dispositions_[signal] == to) continue;
+      // Two steps, because the handler may run before sigaction returns. Fails
+      // for the C library's own signals; the second also for SIGKILL, SIGSTOP.
+      if (dispositions_[signal] == kUntouched &&
+          sigaction(signal, nullptr, &earlier[signal]) != 0) {
+        continue;
+      }
+      if (sigaction(signal, &action, nullptr) == 0) dispositions_[signal] = to;
+    }
+  }
+
+  void Restore(SignalSet set, Disposition from) {
+    for (int signal = 1; signal <= kSignals; ++signal) {
+      if ((set & BitOf(signal)) == 0 || dispositions_[signal] != from) continue;
+      sigaction(signal, &earlier[signal], nullptr);
+      dispositions_[signal] = kUntouched;
+    }
+  }
+
+  void SendArrived(Cancellations& cancellations) {
+    const SignalSet set = arrived.exchange(0);
+    for (int signal = 1; set != 0 && signal <= kSignals; ++signal) {
+      if ((set & BitOf(signal)) == 0) continue;
+      for (const Listener& listener : listeners_) {
+        if ((listener.wants & BitOf(signal)) == 0) continue;
+        if (listener.cancel != nullptr) {
+          cancellations.Add(listener.cancel, signal);
+        } else {
+          (void)listener.ch.TrySend(signal);  // full: missed
+        }
+      }
+    }
+  }
+
+  void StartThread() {
+    if (started_) return;
+    started_ = true;
+    sem_init(&something_arrived, 0, 0);
+    // It must not be the one that is interrupted.
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    pthread_t thread;
+    const int error = pthread_create(
+        &thread, nullptr,
+        [](void* self) -> void* {
+          static_cast<Registry*>(self)->Run();
+          return nullptr;
+        },
+        this);
+    pthread_sigmask(SIG_SETMASK, &old, nullptr);
+    if (error != 0) {
+      std::fputs("gochan: cannot create the signal thread\n", stderr);
+      std::abort();
+    }
+#if defined(__linux__)
+    pthread_setname_np(thread, "gochan-signals");
+#endif
+    pthread_detach(thread);
+  }
+
+  [[noreturn]] void Run() {
+    for (;;) {
+      while (sem_wait(&something_arrived) != 0) {
+      }
+      Cancellations cancellations;
+      {
+        std::lock_guard<std::mutex> lock(mutex_);
+        SendArrived(cancellations);
+      }
+      cancellations.Run();
+    }
+  }
+
+  std::mutex mutex_;
+  // All of this under mutex_; listeners_ in the order of their first call.
+  bool started_ = false;
+  Disposition dispositions_[kSignals + 1] = {};
+  std::vector<Listener> listeners_;
+};
+
+}  // namespace
+
+void Notify(SendChan<int> ch, std::initializer_list<int> signals) {
+  if (ch.IsNil()) RaisePanic("os/signal: Notify using nil channel");
+  Registry::Get().Listen(ch, SetOf(signals));
+}
+
+void StopNotify(SendChan<int> ch) {
+  Registry::Get().StopListening([&](const Listener& listener) {
+    return listener.cancel == nullptr && listener.ch == ch;
+  });
+}
+
+void IgnoreSignals(std::initializer_list<int> signals) {
+  Registry::Get().Cancel(SetOf(signals), /*ignore=*/true);
+}
+
+void ResetSignals(std::initializer_list<int> signals) {
+  Registry::Get().Cancel(SetOf(signals), /*ignore=*/false);
+}
+
+std::pair<Context, CancelFunc> NotifyContext(
+    Context parent, std::initializer_list<int> signals) {
+  auto [ctx, cancel_cause] = WithCancelCause(parent);
+  auto cancel =
+      std::make_shared<const CancelCauseFunc>(std::move(cancel_cause));
+  Registry::Get().Listen(cancel, SetOf(signals));
+  return {std::move(ctx), CancelFunc([cancel = std::move(cancel)] {
+            (*cancel)(absl::OkStatus());
+            Registry::Get().StopListening([&](const Listener& listener) {
+              return listener.cancel == cancel;
+            });
+          })};
+}
+
+}  // namespace gochan

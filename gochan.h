@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The gochan authors.
+//
+// Everything public. Declares nothing itself.
+
+#ifndef GOCHAN_GOCHAN_H_
+#define GOCHAN_GOCHAN_H_
+
+#include "chan/chan.h"       // IWYU pragma: export
+#include "chan/panic.h"      // IWYU pragma: export
+#include "ctx/context.h"     // IWYU pragma: export
+#include "go/signal.h"       // IWYU pragma: export
+#include "select/bounded.h"  // IWYU pragma: export
+#include "select/select.h"   // IWYU pragma: export
+
+#endif  // GOCHAN_GOCHAN_H_

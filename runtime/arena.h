@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The gochan authors.
+//
+// Arena<T>: type-stable memory with small numbers for addresses.
+//
+// One reserved address range per T; a unit's index becomes its address by a
+// multiplication and an addition; memory is committed as it is first used,
+// given out again after Free(), and never unmapped. So a thread that comes late
+// with an old index reads a T, perhaps of another life, never something else:
+// what it does with it must be validated by a generation or a serial.
+//
+//   At(index), IndexOf(unit)
+//   Allocate()   a unit: fresh ones are zero, others as Free() left them
+//   Free(index)
+//
+// Lock-free: the free list is Treiber's stack with a tag against ABA
+// (R. K. Treiber, "Systems programming: coping with parallelism", 1986).
+// T offers `Atomic<uint32_t>& free_link()`, which the arena uses while the unit
+// is free and which late readers do not mind.
+
+#ifndef GOCHAN_RUNTIME_ARENA_H_
+#define GOCHAN_RUNTIME_ARENA_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <new>
+
+#include "runtime/atomic.h"
+
+namespace gochan::runtime {
+
+namespace arena_internal {
+
+struct Range {
+  void* base;
+  uint32_t units;
+};
+
+// Reserves address space for `max_units`, or as many as the process may have
+// (a limit on address space halves it). Aborts with a message below 2^12 units.
+Range Reserve(std::size_t unit_size, uint32_t max_units);
+
+// Makes [begin, begin + bytes) usable; throws std::bad_alloc if it cannot.
+void Commit(void* begin, std::size_t bytes);
+
+}  // namespace arena_internal
+
+// A stack of free units, which are linked through their own free_link().
+template <typename ArenaT>
+class FreeStack {
+ public:
+  static constexpr uint32_t kNone = ~uint32_t{0};
+
+  // kNone if it is empty.
+  uint32_t Pop() {
+    NoSteps one_step;
+    // A1 acquire: the unit as it was pushed; pairs with A1 in Push(). Acquire
+    // also keeps the read of the link behind it.
+    uint64_t head = head_.load(std::memory_order_acquire);
+    while (Index(head) != kNone) {
+      // Relaxed: a stale link is refused by the tag.
+      const uint32_t next =
+          ArenaT::At(Index(head)).free_link().load(std::memory_order_relaxed);
+      if (head_.compare_exchange(head, Head(next, Tag(head) + 1),
+                                 std::memory_order_acq_rel)) {
+        break;
+      }
+    }
+    return Index(head);
+  }
+
+  // Pushes the units `first`..`last`, which are linked already.
+  void Push(uint32_t first, uint32_t last) {
+    NoSteps one_step;
+    // Relaxed: the swap below validates it.
+    uint64_t head = head_.load(std::memory_order_relaxed);
+    do {
+      ArenaT::At(last).free_link().store(Index(head),
+                                         std::memory_order_relaxed);
+      // A1 release: the units' content; pairs with A1 in Pop(). acq_rel, so
+      // that the chain of swaps stays one release sequence for every popper.
+    } while (!head_.compare_exchange(head, Head(first, Tag(head) + 1),
+                                     std::memory_order_acq_rel));
+  }
+
+ private:
+  // { index:32 tag:32 }; the tag counts the changes of the head.
+  static constexpr uint64_t Head(uint32_t index, uint32_t tag) {
+    return uint64_t{tag} << 32 | index;
+  }
+  static constexpr uint32_t Index(uint64_t head) {
+    return static_cast<uint32_t>(head);
+  }
+  static constexpr uint32_t Tag(uint64_t head) {
+    return static_cast<uint32_t>(head >> 32);
+  }
+
+  Atomic<uint64_t> head_{Head(kNone, 0)};
+};
+
+template <typename T, uint32_t kMaxUnits, uint32_t kBatch>
+class Arena {
+ public:
+  static constexpr uint32_t kNone = FreeStack<Arena>::kNone;
+
+  static T& At(uint32_t index) { return base_[index]; }
+  static uint32_t IndexOf(const T* unit) {
+    return static_cast<uint32_t>(unit - base_);
+  }
+
+  // Throws std::bad_alloc when the range is used up.
+  static uint32_t Allocate() {
+    const uint32_t index = free_.Pop();
+    return index != kNone ? index : AllocateBatch();
+  }
+
+  static void Free(uint32_t index) { free_.Push(index, index); }
+
+  // Units taken from the range so far, used or free: a high-water mark, for
+  // tests and metrics.
+  static uint32_t HighWater() {
+    return used_.load(std::memory_order_relaxed);  // a statistic
+  }
+
+ private:
+  // Takes fresh units from the end of the range: returns the first one and
+  // gives the others to the free list.
+  static uint32_t AllocateBatch() {
+    NoSteps one_step;
+    const uint32_t limit = Limit();
+    // Relaxed: only who gets which numbers; the memory is fresh.
+    const uint32_t first = used_.fetch_add(kBatch, std::memory_order_relaxed);
+    if (first > limit - kBatch) {
+      used_.fetch_sub(kBatch, std::memory_order_relaxed);
+      arena_internal::Commit(nullptr, 0);  // throws
+    }
+    arena_internal::Commit(&At(first), sizeof(T) * kBatch);
+    if constexpr (kBatch > 1) {
+      for (uint32_t i = first + 1; i + 1 < first + kBatch; ++i) {
+        At(i).free_link().store(i + 1, std::memory_order_relaxed);
+      }
+      free_.Push(first + 1, first + kBatch - 1);
+    }
+    return first;
+  }
+
+  // Reserves the range at the first call; thread-safe.
+  static uint32_t Limit() {
+    static const uint32_t limit = [] {
+      const arena_internal::Range range =
+          arena_internal::Reserve(sizeof(T), kMaxUnits);
+      base_ = static_cast<T*>(range.base);
+      return range.units;
+    }();
+    return limit;
+  }
+
+  // Written once, before the first index is handed out; whoever holds an index
+  // got it from there.
+  static inline constinit T* base_ = nullptr;
+  static inline constinit FreeStack<Arena> free_;
+  static inline constinit Atomic<uint32_t> used_{0};
+};
+
+}  // namespace gochan::runtime
+
+#endif  // GOCHAN_RUNTIME_ARENA_H_

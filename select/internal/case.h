@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The gochan authors.
+//
+// A case of a select without its T and its handler.
+
+#ifndef GOCHAN_SELECT_INTERNAL_CASE_H_
+#define GOCHAN_SELECT_INTERNAL_CASE_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "chan/internal/core.h"
+#include "chan/internal/element.h"
+#include "runtime/source_location.h"
+
+namespace gochan::internal {
+
+struct Case {
+  enum class Kind : uint8_t {  // those with a channel first
+    kSend,                     // from `slot`, by `move`
+    kRecv,                     // to `slot`, which is room for a T
+    kTimeout,   // `time` nanoseconds after the select began to wait
+    kDeadline,  // `time` nanoseconds after the Unix epoch
+    kDefault,
+  };
+  static constexpr int64_t kNever = INT64_MAX;  // of `time`
+
+  Case(Kind k, Core* c, void* s, Mover m, const SourceLocation& where)
+      : kind(k), core(c), slot(s), move(m), site(where) {}
+  Case(Kind k, int64_t t, const SourceLocation& where)
+      : kind(k), core(nullptr), time(t), move(nullptr), site(where) {}
+  // A case on a nil channel.
+  Case() : Case(Kind::kRecv, nullptr, nullptr, nullptr, SourceLocation()) {}
+
+  Kind kind;
+  Outcome outcome = Outcome::kWouldBlock;  // of the chosen case
+  Core* core;                              // kSend, kRecv; nullptr: never ready
+  union {
+    void* slot;
+    int64_t time;
+  };
+  Mover move;
+  SourceLocation site;
+};
+
+// How ready cases are chosen among.
+enum class Order : uint8_t {
+  kRandom,   // uniformly
+  kWritten,  // the first one
+};
+
+inline constexpr std::size_t kMaxCases = 65536;
+
+// RunSelect()
+//
+// Runs the select over cases[0, n) and returns the index of the chosen case,
+// whose `outcome` says what it came to: kDone, or kClosed (a receive: closed
+// and drained; a send: the caller panics). Values of other cases are unchanged.
+// Blocks while no case is ready and there is no default. Panics if there are
+// more than kMaxCases or two defaults. The channels must live until it returns.
+// O(n) if a case is ready, else O(n log n).
+std::size_t RunSelect(Case* cases, std::size_t n, Order order);
+
+}  // namespace gochan::internal
+
+#endif  // GOCHAN_SELECT_INTERNAL_CASE_H_

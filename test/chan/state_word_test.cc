@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The gochan authors.
+
+#include "chan/internal/state_word.h"
+
+#include <cstdint>
+
+#include "gtest/gtest.h"
+
+namespace gochan::internal {
+namespace {
+
+constexpr uint32_t kTop = Word::kCounterMask;
+
+TEST(WordTest, TicketsWrapWithoutTouchingTheirNeighbours) {
+  Word word = Word::Preset(kTop, /*buffered=*/true, 0);
+  EXPECT_EQ(word.size(), 0u);
+  word = word.Put();
+  EXPECT_EQ(word.send(), 0u);
+  EXPECT_EQ(word.recv(), kTop);
+  EXPECT_EQ(word.size(), 1u);
+  word = word.Take();
+  EXPECT_EQ(word.recv(), 0u);
+  EXPECT_EQ(word.size(), 0u);
+  EXPECT_FALSE(word.closed());
+  EXPECT_FALSE(word.busy());
+}
+
+TEST(WordTest, PlacesWrapWithoutTouchingTheirNeighbours) {
+  Word word = Word::Preset(0, /*buffered=*/true, kTop);
+  word = word.Count(Dir::kRecv);
+  EXPECT_TRUE(word.busy());
+  EXPECT_EQ(word.head(), kTop);
+  EXPECT_EQ(word.tail(), 0u);
+  EXPECT_EQ(word.dir(), Dir::kRecv);
+  word = word.Count(Dir::kSend);
+  EXPECT_EQ(word.dir(), Dir::kRecv) << "the first one gives the direction";
+  word = word.PassTo(0, /*last=*/false);
+  EXPECT_TRUE(word.busy());
+  word = word.PassTo(1, /*last=*/true);
+  EXPECT_FALSE(word.busy());
+  EXPECT_EQ(word.head(), word.tail());
+  const Word bounced = Word::Preset(0, false, kTop).Bounce();
+  EXPECT_EQ(bounced.head(), 0u);
+  EXPECT_EQ(bounced.tail(), 0u);
+  EXPECT_FALSE(bounced.busy());
+}
+
+TEST(WordTest, TheSeatKeepsItsIdAsAVersion) {
+  const WaiterId first =
+      WaiterId::Make(7, 1, /*select=*/true, Dir::kRecv, /*bi=*/true);
+  const WaiterId second =
+      WaiterId::Make(7, 2, /*select=*/true, Dir::kRecv, /*bi=*/true);
+  const Word empty = Word::Preset(0, /*buffered=*/false, 0);
+  const Word left = empty.Sit(first).EmptySeat();
+  EXPECT_FALSE(left.taken());
+  EXPECT_NE(left, empty) << "a default must see that somebody was here";
+  EXPECT_NE(left, empty.Sit(second).EmptySeat());
+  EXPECT_TRUE(empty.Sit(first).SeatHolds(first));
+  EXPECT_FALSE(empty.Sit(first).SeatHolds(second));
+  EXPECT_FALSE(left.SeatHolds(first));
+}
+
+TEST(WordTest, ClosedAndBusyStay) {
+  const WaiterId id = WaiterId::Make(WaiterId::kNodeMask, WaiterId::kGenMask,
+                                     true, Dir::kRecv, true);
+  const Word word =
+      Word::Preset(kTop, true, 0).Count(Dir::kSend).Close().Put().Take();
+  EXPECT_TRUE(word.closed());
+  EXPECT_TRUE(word.busy());
+  EXPECT_FALSE(Word().Sit(id).closed()) << "a full id reaches no other bit";
+  EXPECT_FALSE(Word().Sit(id).busy());
+  EXPECT_EQ(Word().Sit(id).seat(), id);
+}
+
+TEST(WaiterIdTest, SaysWhatItWasMadeOf) {
+  const WaiterId id = WaiterId::Make(123456, 789, true, Dir::kSend, false);
+  EXPECT_EQ(id.node(), 123456u);
+  EXPECT_EQ(id.gen(), 789u);
+  EXPECT_TRUE(id.is_select());
+  EXPECT_EQ(id.dir(), Dir::kSend);
+  EXPECT_FALSE(id.bi());
+  EXPECT_TRUE(id.Serves(Dir::kRecv));
+  EXPECT_FALSE(id.Serves(Dir::kSend));
+  EXPECT_TRUE(WaiterId::Make(1, 1, true, Dir::kRecv, true).Serves(Dir::kRecv));
+}
+
+TEST(ClaimTest, StatesDiffer) {
+  EXPECT_NE(Claim::Open(5), Claim::Self(5));
+  EXPECT_NE(Claim::Open(5), Claim::Open(6));
+  const Claim taken =
+      Claim::Taken(WaiterId::kGenMask, 65535, ClaimMode::kTimeout);
+  EXPECT_EQ(taken.gen(), WaiterId::kGenMask);
+  EXPECT_EQ(taken.k(), 65535u);
+  EXPECT_EQ(taken.mode(), ClaimMode::kTimeout);
+  EXPECT_EQ(taken.state(), Claim::kTaken);
+}
+
+TEST(PlaceBeforeTest, LooksAroundTheWrap) {
+  EXPECT_TRUE(PlaceBefore(0, 1));
+  EXPECT_FALSE(PlaceBefore(1, 1));
+  EXPECT_FALSE(PlaceBefore(1, 0));
+  EXPECT_TRUE(PlaceBefore(kTop, 0));
+  EXPECT_FALSE(PlaceBefore(0, kTop));
+}
+
+TEST(StateWordTest, SwapFailsIfEitherHalfHasChanged) {
+  StateWord state;
+  const Word start = Word::Preset(5, true, 9);
+  state.Init(start);
+  // Not busy before or after, same hi: the low word alone decides.
+  EXPECT_TRUE(state.Swap(Word(start.lo(), 0), Word(start.lo(), 0).Put()));
+  const Word put = state.ReadExact();
+  EXPECT_EQ(put.send(), 6u);
+  EXPECT_EQ(put.hi(), start.hi());
+  EXPECT_TRUE(state.Swap(put, put.Count(Dir::kRecv)));
+  EXPECT_FALSE(state.Swap(put, put.Count(Dir::kRecv)));
+  const Word counted = state.Read();
+  EXPECT_TRUE(counted.busy());
+  EXPECT_TRUE(state.Swap(counted, counted.Count(Dir::kRecv)));
+  // The low word is the same as in `counted`; hi is not.
+  EXPECT_FALSE(state.Swap(counted, counted.Take()));
+}
+
+}  // namespace
+}  // namespace gochan::internal
