@@ -12,20 +12,18 @@
 
 #include "runtime/sanitizers.h"
 
-namespace gochan::runtime::arena_internal {
+namespace gochan::runtime {
 
-namespace {
-
-[[noreturn]] void OutOfMemory() {
+void OutOfMemory([[maybe_unused]] const char* what) {
 #if defined(__cpp_exceptions)
   throw std::bad_alloc();
 #else
-  std::fputs("gochan: out of memory for waiters\n", stderr);
+  std::fprintf(stderr, "gochan: out of memory for %s\n", what);
   std::abort();
 #endif
 }
 
-}  // namespace
+namespace arena_internal {
 
 Range Reserve(std::size_t unit_size, uint32_t max_units) {
   for (uint32_t units = max_units; units >= (1u << 12); units /= 2) {
@@ -37,12 +35,11 @@ Range Reserve(std::size_t unit_size, uint32_t max_units) {
       return {base, units};
     }
   }
-  std::fputs("gochan: cannot reserve address space for waiters\n", stderr);
+  std::fputs("gochan: cannot reserve address space for an arena\n", stderr);
   std::abort();
 }
 
 void Commit(void* begin, std::size_t bytes) {
-  if (bytes == 0) OutOfMemory();
   // Whole pages: a page shared by two batches is made usable twice.
   const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
   const auto first = reinterpret_cast<uintptr_t>(begin) & ~(page - 1);
@@ -50,11 +47,12 @@ void Commit(void* begin, std::size_t bytes) {
       (reinterpret_cast<uintptr_t>(begin) + bytes + page - 1) & ~(page - 1);
   if (mprotect(reinterpret_cast<void*>(first), last - first,
                PROT_READ | PROT_WRITE) != 0) {
-    OutOfMemory();
+    OutOfMemory("an arena");
   }
   AnnotateRoot(reinterpret_cast<void*>(first), last - first);
-  // A core dump without the waiters would hide who waits for what.
+  // A core dump without it would hide who waits for what.
   madvise(reinterpret_cast<void*>(first), last - first, MADV_DODUMP);
 }
 
-}  // namespace gochan::runtime::arena_internal
+}  // namespace arena_internal
+}  // namespace gochan::runtime

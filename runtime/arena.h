@@ -29,6 +29,10 @@
 
 namespace gochan::runtime {
 
+// There is no memory for `what`: throws std::bad_alloc; without exceptions says
+// so and aborts.
+[[noreturn]] void OutOfMemory(const char* what);
+
 namespace arena_internal {
 
 struct Range {
@@ -132,7 +136,7 @@ class Arena {
     const uint32_t first = used_.fetch_add(kBatch, std::memory_order_relaxed);
     if (first > limit - kBatch) {
       used_.fetch_sub(kBatch, std::memory_order_relaxed);
-      arena_internal::Commit(nullptr, 0);  // throws
+      OutOfMemory("an arena");
     }
     arena_internal::Commit(&At(first), sizeof(T) * kBatch);
     if constexpr (kBatch > 1) {

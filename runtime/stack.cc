@@ -18,10 +18,8 @@
 #include <algorithm>
 #include <bit>
 #include <cerrno>
-#include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <new>  // std::bad_alloc
 #include <string_view>
 
 #include "runtime/arena.h"
@@ -64,15 +62,6 @@ void Count(Atomic<uint64_t>& statistic, uint64_t n = 1) {
 std::size_t PageSize() {
   static const auto size = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
   return size;
-}
-
-[[noreturn]] void OutOfMemory() {
-#if defined(__cpp_exceptions)
-  throw std::bad_alloc();
-#else
-  std::fputs("gochan: out of memory for stacks\n", stderr);
-  std::abort();
-#endif
 }
 
 // With write(2): also called where stdio's locks may be held.
@@ -325,7 +314,7 @@ uint32_t MakeSlab(uint32_t size_log2) {
   }
   if (base == nullptr) {
     Slabs::Free(number);
-    OutOfMemory();
+    OutOfMemory("stacks");
   }
   // Zeros so far: a slab goes back to the arena only before it is written.
   Slab* const slab = &Slabs::At(number);
@@ -577,7 +566,7 @@ void RegisterThread(ThreadState& self) {
 
 Stack AllocateOdd(std::size_t size) {
   size = std::max({size, Stack::kMinSize, 4 * PageSize()});
-  if (size > std::size_t{1} << kLargestLog2) OutOfMemory();
+  if (size > std::size_t{1} << kLargestLog2) OutOfMemory("stacks");
   const auto size_log2 = static_cast<uint32_t>(std::bit_width(size - 1));
   // A page size that makes the default size the smallest one leads here.
   if (size_log2 == kDefaultLog2) return Stack::Allocate();

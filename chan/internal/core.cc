@@ -13,6 +13,7 @@
 #include "chan/internal/broadcast.h"
 #include "chan/internal/mutation.h"
 #include "chan/panic.h"
+#include "runtime/arena.h"
 #include "runtime/park.h"
 
 namespace gochan::internal {
@@ -31,14 +32,6 @@ constexpr std::size_t kInlineSlots = 4096;
 constexpr std::size_t kMaxSlotBytes = std::size_t{1} << 46;
 
 constexpr int Index(Dir dir) { return static_cast<int>(dir); }
-
-[[noreturn]] void ThrowBadAlloc() {
-#if defined(__cpp_exceptions)
-  throw std::bad_alloc();
-#else
-  std::abort();
-#endif
-}
 
 // calloc with an alignment: the pointer that calloc gave lies before the
 // result.
@@ -91,7 +84,7 @@ Core* Core::Make(const ElementOps& ops, std::ptrdiff_t capacity) {
       ring = AllocateZeroed(bytes, ops.align);
       if (ring == nullptr) {
         ::operator delete(memory, std::align_val_t{align});
-        ThrowBadAlloc();
+        runtime::OutOfMemory("a channel's buffer");
       }
     }
   }

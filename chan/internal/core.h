@@ -167,7 +167,7 @@ class alignas(runtime::kCacheLine) Core {
 
  private:
   template <typename>
-  friend struct FastPath;  // chan.h: put and take, inline
+  friend struct FastPath;  // typed_core.h: put and take, inline
 
   // What is amiss in a state, so that it must be settled first.
   enum class Mismatch : uint8_t { kNone, kAdmit, kServe, kDismiss };
