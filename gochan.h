@@ -9,7 +9,10 @@
 #include "chan/chan.h"       // IWYU pragma: export
 #include "chan/panic.h"      // IWYU pragma: export
 #include "ctx/context.h"     // IWYU pragma: export
+#include "go/go.h"           // IWYU pragma: export
+#include "go/inspect.h"      // IWYU pragma: export
 #include "go/signal.h"       // IWYU pragma: export
+#include "go/sync.h"         // IWYU pragma: export
 #include "select/bounded.h"  // IWYU pragma: export
 #include "select/select.h"   // IWYU pragma: export
 

@@ -286,7 +286,8 @@ namespace internal {
 
 template <typename T>
 struct RecvOps {
-  static RecvResult<T> Recv(Core* core, const SourceLocation& site) {
+  [[gnu::always_inline]] static inline RecvResult<T> Recv(
+      Core* core, const SourceLocation& site) {
     static_assert(std::is_default_constructible_v<T>,
                   "gochan: Recv gives T{} when the channel is closed; for a T "
                   "without a default constructor use RecvOptional");
@@ -296,7 +297,8 @@ struct RecvOps {
         room, [](T&& v) { return RecvResult<T>{std::move(v), true}; });
   }
 
-  static std::optional<T> RecvOptional(Core* core, const SourceLocation& site) {
+  [[gnu::always_inline]] static inline std::optional<T> RecvOptional(
+      Core* core, const SourceLocation& site) {
     Room<T> room;
     if (!Ops<T>::Recv(core, room, site)) return std::nullopt;
     return Ops<T>::Extract(room, [](T&& v) {
@@ -373,7 +375,7 @@ class RecvChan<T>::iterator {
 
   explicit iterator(RecvChan<T> ch) : ch_(std::move(ch)) { Advance(); }
 
-  void Advance() {
+  [[gnu::always_inline]] void Advance() {
     value_.reset();
     internal::Room<T> room;
     if (!internal::Ops<T>::Recv(internal::CoreAccess::Get(ch_), room,
@@ -391,11 +393,13 @@ class RecvChan<T>::iterator {
 // --- RecvChan
 
 template <typename T>
-RecvResult<T> RecvChan<T>::Recv(const SourceLocation& site) const {
+[[gnu::always_inline]] inline RecvResult<T> RecvChan<T>::Recv(
+    const SourceLocation& site) const {
   return internal::RecvOps<T>::Recv(this->core_, site);
 }
 template <typename T>
-std::optional<T> RecvChan<T>::RecvOptional(const SourceLocation& site) const {
+[[gnu::always_inline]] inline std::optional<T> RecvChan<T>::RecvOptional(
+    const SourceLocation& site) const {
   return internal::RecvOps<T>::RecvOptional(this->core_, site);
 }
 template <typename T>
@@ -414,11 +418,13 @@ typename RecvChan<T>::iterator RecvChan<T>::begin() const {
 // --- SendChan
 
 template <typename T>
-void SendChan<T>::Send(const T& value, const SourceLocation& site) const {
+[[gnu::always_inline]] inline void SendChan<T>::Send(
+    const T& value, const SourceLocation& site) const {
   internal::Ops<T>::SendCopy(this->core_, value, site);
 }
 template <typename T>
-void SendChan<T>::Send(T&& value, const SourceLocation& site) const {
+[[gnu::always_inline]] inline void SendChan<T>::Send(
+    T&& value, const SourceLocation& site) const {
   internal::Ops<T>::SendMove(this->core_, value, site);
 }
 template <typename T>
@@ -441,11 +447,13 @@ bool SendChan<T>::TryClose() const {
 // --- Chan
 
 template <typename T>
-void Chan<T>::Send(const T& value, const SourceLocation& site) const {
+[[gnu::always_inline]] inline void Chan<T>::Send(
+    const T& value, const SourceLocation& site) const {
   internal::Ops<T>::SendCopy(this->core_, value, site);
 }
 template <typename T>
-void Chan<T>::Send(T&& value, const SourceLocation& site) const {
+[[gnu::always_inline]] inline void Chan<T>::Send(
+    T&& value, const SourceLocation& site) const {
   internal::Ops<T>::SendMove(this->core_, value, site);
 }
 template <typename T>
@@ -465,11 +473,13 @@ bool Chan<T>::TryClose() const {
   return internal::Ops<T>::TryClose(this->core_);
 }
 template <typename T>
-RecvResult<T> Chan<T>::Recv(const SourceLocation& site) const {
+[[gnu::always_inline]] inline RecvResult<T> Chan<T>::Recv(
+    const SourceLocation& site) const {
   return internal::RecvOps<T>::Recv(this->core_, site);
 }
 template <typename T>
-std::optional<T> Chan<T>::RecvOptional(const SourceLocation& site) const {
+[[gnu::always_inline]] inline std::optional<T> Chan<T>::RecvOptional(
+    const SourceLocation& site) const {
   return internal::RecvOps<T>::RecvOptional(this->core_, site);
 }
 template <typename T>

@@ -3,11 +3,27 @@
 
 #include "chan/panic.h"
 
+#include <unistd.h>
+
 #include <cstdio>
 #include <cstdlib>
 #include <string>
 
+#include "runtime/goexit.h"
+
 namespace gochan {
+
+namespace {
+
+// As Go ends a program: what happened, and to which goroutine.
+[[noreturn]] void End(const char* what, const char* message) {
+  std::fflush(stdout);
+  dprintf(STDERR_FILENO, "%s: %s\n", what, message);
+  runtime::PrintGoroutineHeader(STDERR_FILENO, "running");
+  std::abort();
+}
+
+}  // namespace
 
 Panic::~Panic() = default;
 
@@ -15,11 +31,12 @@ void RaisePanic(const char* message) {
 #if defined(__cpp_exceptions)
   throw Panic(message);
 #else
-  std::fprintf(stderr, "panic: %s\n", message);
-  std::abort();
+  End("panic", message);
 #endif
 }
 
 void RaisePanic(const std::string& message) { RaisePanic(message.c_str()); }
+
+void RaiseFatal(const char* message) { End("fatal error", message); }
 
 }  // namespace gochan

@@ -5,6 +5,7 @@
 //
 //   Panic        the exception; what() is Go's message
 //   RaisePanic   throws it; without exceptions prints it and aborts
+//   RaiseFatal   Go's fatal errors: prints and aborts, always
 //
 // A panic is raised before anything has changed: a value that was to be sent
 // still belongs to the caller, unmoved.
@@ -32,6 +33,11 @@ class Panic : public std::logic_error {
 [[noreturn]] void RaisePanic(const char* message);
 [[noreturn]] void RaisePanic(const std::string& message);
 
+// For misuse after which the program's state cannot be trusted, such as the
+// unlock of a mutex that is not locked: prints "fatal error: <message>" to
+// stderr, then aborts. Nothing can stop it.
+[[noreturn]] void RaiseFatal(const char* message);
+
 // The wordings of Go's runtime and standard library, in one place.
 namespace panics {
 inline constexpr char kSendOnClosed[] = "send on closed channel";
@@ -45,6 +51,21 @@ inline constexpr char kSendNoValue[] =
     "reflect.Select: SendDir case missing Send value";
 inline constexpr char kNilParent[] = "cannot create context from nil parent";
 inline constexpr char kNilKey[] = "nil key";
+inline constexpr char kNilPanic[] = "panic called with nil argument";
+inline constexpr char kNegativeWaitGroup[] = "sync: negative WaitGroup counter";
+inline constexpr char kAddBesideWait[] =
+    "sync: WaitGroup misuse: Add called concurrently with Wait";
+inline constexpr char kReusedWaitGroup[] =
+    "sync: WaitGroup is reused before previous Wait has returned";
+inline constexpr char kSemaphoreSize[] = "semaphore: size < 0";
+inline constexpr char kSemaphoreWeight[] = "semaphore: n < 0";
+inline constexpr char kSemaphoreReleased[] =
+    "semaphore: released more than held";
+
+// Fatal errors.
+inline constexpr char kUnlockMutex[] = "sync: unlock of unlocked mutex";
+inline constexpr char kUnlockRWMutex[] = "sync: Unlock of unlocked RWMutex";
+inline constexpr char kRUnlockRWMutex[] = "sync: RUnlock of unlocked RWMutex";
 }  // namespace panics
 
 }  // namespace gochan

@@ -55,6 +55,11 @@ class FreeStack {
  public:
   static constexpr uint32_t kNone = ~uint32_t{0};
 
+  // A hint, unless nobody pushes or pops meanwhile.
+  bool Empty() const {
+    return Index(head_.load(std::memory_order_relaxed)) == kNone;
+  }
+
   // kNone if it is empty.
   uint32_t Pop() {
     NoSteps one_step;

@@ -10,11 +10,13 @@
 #include <cstdint>
 #include <memory>
 
+#include "runtime/backoff.h"
 #include "runtime/futex.h"
 
 namespace gochan::runtime {
 
-constinit thread_local Party* current_party = nullptr;
+[[gnu::tls_model("initial-exec")]] constinit thread_local Party* current_party =
+    nullptr;
 
 #if GOCHAN_INSTRUMENT
 constinit thread_local SleepHook sleep_hook = nullptr;
@@ -24,7 +26,7 @@ namespace {
 
 void DetachThread(void* arg) {
   std::unique_ptr<Party> party(static_cast<Party*>(arg));
-  current_party = nullptr;
+  SetCurrentParty(nullptr);
   if (party->waiter != nullptr) party->release_waiter(party->waiter);
 }
 
@@ -49,21 +51,21 @@ Party& AttachThread() {
   const uint64_t seed =
       threads.fetch_add(0x9e3779b97f4a7c15, std::memory_order_relaxed) +
       static_cast<uint64_t>(MonotonicNow());
-  current_party = new Party(seed);
-  pthread_setspecific(ThreadKey(), current_party);
-  return *current_party;
+  auto* const party = new Party(seed);
+  SetCurrentParty(party);
+  pthread_setspecific(ThreadKey(), party);
+  return *party;
 }
 
-void ParkSlot::Wake(uint32_t result) {
-  Resumer* const resumer = resumer_;
-  if (resumer != nullptr) {
-    // P1 release: all that this waker did; pairs with P1 in Result().
-    result_.store(result, std::memory_order_release);
-    resumer->resume(resumer);
-    return;
-  }
-  // P1 release as above; acquire because kAsleep decides about the system call
-  // and costs nothing in an exchange.
+void ParkSlot::AwaitLeftSlow() const {
+  Backoff backoff;
+  // P2 acquire, as in AwaitLeft().
+  while (left_.load(std::memory_order_acquire) == 0) backoff.Wait(&left_);
+}
+
+void ParkSlot::WakeThread(uint32_t result) {
+  // P1 release: all that this waker did, as in Wake(); acquire because kAsleep
+  // decides about the system call and costs nothing in an exchange.
   if (result_.exchange(result, std::memory_order_acq_rel) == kAsleep) {
     // The sleeper may be gone by now, its slot reused: a spurious wake-up.
     FutexWake(result_.word(), 1);
@@ -101,13 +103,34 @@ uint32_t SleepThread(ParkSlot& slot, MonotonicNanos deadline) {
   }
 }
 
-uint32_t Sleep(ParkSlot& slot, Publish publish, void* arg,
+uint32_t Sleep(ParkSlot& slot, Publish publish, void* arg, const WaitInfo& why,
                MonotonicNanos deadline) {
 #if GOCHAN_INSTRUMENT
   if (sleep_hook != nullptr) return sleep_hook(slot, publish, arg, deadline);
 #endif
-  if (publish != nullptr) publish(arg);
-  return SleepThread(slot, deadline);
+  Party& me = CurrentParty();
+  if (me.resumer == nullptr) {
+    if (publish != nullptr) publish(arg);
+    return SleepThread(slot, deadline);
+  }
+  Publication publication{publish, arg};
+  Fiber& next = me.resumer->leave(me.resumer, why);
+  RunPublication(SwitchFibers(*me.fiber, next,
+                              publish == nullptr ? nullptr : &publication));
+  return slot.Result();
+}
+
+void BeginSleepSlow(Sleeping& sleeping, ParkSlot& slot, Publish publish,
+                    void* arg) {
+  sleeping.to = nullptr;
+#if GOCHAN_INSTRUMENT
+  if (sleep_hook != nullptr) {
+    sleep_hook(slot, publish, arg, kNever);
+    return;
+  }
+#endif
+  publish(arg);
+  SleepThread(slot, kNever);
 }
 
 }  // namespace gochan::runtime

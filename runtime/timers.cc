@@ -5,342 +5,164 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <limits>
-#include <vector>
 
-#include "runtime/arena.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "runtime/cache_line.h"
 #include "runtime/futex.h"
+#include "runtime/park.h"
+#include "runtime/timer_entry.h"
+#include "runtime/timer_queue.h"
 
 namespace gochan::runtime {
 
-// One Timer's place in the source. Type-stable (runtime/arena.h): the inbox and
-// the heap may refer to an entry whose Timer has been stopped, restarted or
-// destroyed, or that belongs to another Timer by now; its life tells.
-//
-// word_ = { life:63 posted:1 }. The life grows by one with every transition
-// between idle and armed: odd is armed. posted: the entry is in the inbox, or
-// the Start() that set it is about to put it there. Zero is a valid entry.
-//   state          set by    next                           who may act
-//   idle           fire,     armed+posted                   owner: Start
-//                  drain
-//   idle+posted    Stop      armed+posted                   owner: Start in
-//   place
-//                            idle                           service: drain
-//   armed+posted   Start     idle+posted                    owner: Stop
-//                            armed (has a slot in the heap) service: drain
-//   armed          drain     idle (the slot is stale)       owner: Stop
-//                            idle (the slot is gone)        service: fire
-//
-// "owner" is whoever may call the Timer's functions, "service" the timer
-// thread.
-//
-// Edges:
-//   T1  an armed entry's deadline_, fn_, arg_, and what its starter did before:
-//       released by Arm(), acquired by Unpost().
-//   T2  the end of a life: released by Disarm() and Unpost(), acquired by
-//       Disarm() and Arm(). The next Start() overwrites the fields only after
-//       the service has read what it is going to use.
-struct alignas(kCacheLine) TimerEntry {
- public:
-  struct Drained {
-    bool armed;
-    uint64_t life;
-    MonotonicNanos deadline;
-  };
-
-  // By the owner, of an idle entry. True if the entry must now be pushed; false
-  // if it still is in the inbox.
-  [[nodiscard]] bool Arm(MonotonicNanos deadline, Timer::Callback fn,
-                         void* arg) {
-    // Relaxed: the service reads these at any time and believes them only if
-    // the word has not changed.
-    deadline_.store(deadline, std::memory_order_relaxed);
-    fn_.store(fn, std::memory_order_relaxed);
-    arg_.store(arg, std::memory_order_relaxed);
-    uint64_t word = word_.load(std::memory_order_relaxed);
-    // Fails at most once: when the service takes the entry off the inbox.
-    // T1 release; T2 acquire.
-    while (!word_.compare_exchange(word, Word(Life(word) + 1, true),
-                                   std::memory_order_acq_rel)) {
-    }
-    return !Posted(word);
-  }
-
-  enum class Disarmed { kNotArmed, kInInbox, kInHeap };
-
-  // By the owner; the linearization point of Stop() is its swap, or the load
-  // that finds the entry idle.
-  [[nodiscard]] Disarmed Disarm() {
-    // Relaxed: nothing is read on the strength of it but by the swap.
-    uint64_t word = word_.load(std::memory_order_relaxed);
-    while (Armed(word)) {
-      // T2 release and acquire.
-      if (word_.compare_exchange(word, Word(Life(word) + 1, Posted(word)),
-                                 std::memory_order_acq_rel)) {
-        return Posted(word) ? Disarmed::kInInbox : Disarmed::kInHeap;
-      }
-    }
-    return Disarmed::kNotArmed;
-  }
-
-  // By the service, once it has taken the entry off the inbox. The caller of
-  // Start() may push it again from then on.
-  [[nodiscard]] Drained Unpost() {
-    // T1 acquire; pairs with Arm().
-    uint64_t word = word_.load(std::memory_order_acquire);
-    for (;;) {
-      const MonotonicNanos deadline = deadline_.load(std::memory_order_relaxed);
-      // T1 acquire on failure; T2 release on success, for the read above.
-      if (word_.compare_exchange(word, Word(Life(word), false),
-                                 std::memory_order_acq_rel)) {
-        return {Armed(word), Life(word), deadline};
-      }
-    }
-  }
-
-  // By the service: whether `life` is still armed.
-  [[nodiscard]] bool Lives(uint64_t life) const {
-    // Relaxed: a hint, or followed by Fire().
-    return Life(word_.load(std::memory_order_relaxed)) == life;
-  }
-
-  // By the service: ends `life` for its callback to run; false if the owner was
-  // faster. The entry is not touched afterwards.
-  [[nodiscard]] bool Fire(uint64_t life, Timer::Callback* fn, void** arg) {
-    // Relaxed: seen because of T1, acquired by Unpost() of this life.
-    *fn = fn_.load(std::memory_order_relaxed);
-    *arg = arg_.load(std::memory_order_relaxed);
-    uint64_t word = Word(life, false);
-    // T2 release: the reads above come before the next Arm().
-    return word_.compare_exchange(word, Word(life + 1, false),
-                                  std::memory_order_acq_rel);
-  }
-
-  Atomic<uint32_t>& free_link() { return free_link_; }
-  Atomic<TimerEntry*>& inbox_link() { return inbox_link_; }
-
- private:
-  static constexpr uint64_t Word(uint64_t life, bool posted) {
-    return life << 1 | uint64_t{posted};
-  }
-  static constexpr uint64_t Life(uint64_t word) { return word >> 1; }
-  static constexpr bool Posted(uint64_t word) { return (word & 1) != 0; }
-  static constexpr bool Armed(uint64_t word) { return (word & 2) != 0; }
-
-  Atomic<uint64_t> word_;
-  Atomic<MonotonicNanos> deadline_;
-  Atomic<Timer::Callback> fn_;
-  Atomic<void*> arg_;
-  // An entry can be in the inbox and free at once, hence two links.
-  Atomic<TimerEntry*> inbox_link_;  // by whoever has set posted
-  Atomic<uint32_t> free_link_;
-};
-static_assert(sizeof(TimerEntry) == kCacheLine);
-
 namespace {
 
-// 16 million timers at once: a gigabyte of address space, reserved at first
-// use.
-using TimerArena = Arena<TimerEntry, 1u << 24, 256>;
+// -----------------------------------------------------------------------------
+// Instrumented builds
+// -----------------------------------------------------------------------------
 
-// The earliest deadline first. A 4-ary heap is half as deep as a binary one,
-// and four children share one or two cache lines.
-class TimerHeap {
- public:
-  struct Slot {
-    MonotonicNanos deadline;
-    uint64_t life;
-    TimerEntry* entry;
+#if GOCHAN_INSTRUMENT
+// What FireNextTimerForTest() has made of the time.
+MonotonicNanos virtual_now = 0;
 
-    bool IsStale() const { return !entry->Lives(life); }
-  };
+// All operations on timers are steps on this word, and change it: whether one
+// comes before another shows in the history of both.
+constinit Atomic<uint64_t> steps{0};
 
-  bool empty() const { return slots_.empty(); }
-  size_t size() const { return slots_.size(); }
-  const Slot& top() const { return slots_.front(); }
-
-  void Push(const Slot& slot) {
-    slots_.push_back(slot);
-    SiftUp(slots_.size() - 1, slot);
-  }
-
-  void Pop() {
-    const Slot last = slots_.back();
-    slots_.pop_back();
-    if (!slots_.empty()) SiftDown(0, last);
-  }
-
-  // Drops the stale slots and the memory they took; returns how many.
-  size_t Sweep() {
-    const size_t before = slots_.size();
-    std::erase_if(slots_, [](const Slot& slot) { return slot.IsStale(); });
-    if (slots_.capacity() > 4 * slots_.size() + 1024) slots_.shrink_to_fit();
-    // Floyd's construction: the last slot's parent down to the root.
-    for (size_t i = slots_.size() / kArity + 1; i-- > 0;) {
-      if (i < slots_.size()) SiftDown(i, Slot(slots_[i]));
-    }
-    return before - slots_.size();
-  }
-
+class OneStep {
  private:
-  static constexpr size_t kArity = 4;
-
-  void SiftUp(size_t hole, const Slot& slot) {
-    while (hole > 0) {
-      const size_t parent = (hole - 1) / kArity;
-      if (slots_[parent].deadline <= slot.deadline) break;
-      slots_[hole] = slots_[parent];
-      hole = parent;
-    }
-    slots_[hole] = slot;
-  }
-
-  void SiftDown(size_t hole, const Slot& slot) {
-    for (;;) {
-      const size_t first = hole * kArity + 1;
-      if (first >= slots_.size()) break;
-      size_t least = first;
-      const size_t end = std::min(first + kArity, slots_.size());
-      for (size_t i = first + 1; i < end; ++i) {
-        if (slots_[i].deadline < slots_[least].deadline) least = i;
-      }
-      if (slot.deadline <= slots_[least].deadline) break;
-      slots_[hole] = slots_[least];
-      hole = least;
-    }
-    slots_[hole] = slot;
-  }
-
-  std::vector<Slot> slots_;
+  const uint64_t step_ = steps.fetch_add(1, std::memory_order_relaxed);
+  NoSteps rest_;
 };
+#else
+class OneStep {
+ public:
+  OneStep() {}  // NOLINT: not defaulted, so that an unused object is no warning
+};
+#endif
 
-// What callers and the timer thread share. Never destroyed: the thread runs,
-// and static objects' destructors may use timers, until the process is gone.
+// -----------------------------------------------------------------------------
+// Entries
+// -----------------------------------------------------------------------------
+
+// Which batches of entries have been used, one bit each: PendingTimers() must
+// not look at memory that the arena has not made usable yet.
+//   bit  set by                                        who may act
+//   0    (start)                                       nobody looks
+//   1    who was given an entry of it: NoteInUse()     PendingTimers()
+constinit Atomic<uint64_t>
+    batches_in_use[kMaxTimerEntries / kTimerEntryBatch / 64];
+
+void NoteInUse(uint32_t index) {
+  const uint32_t batch = index / kTimerEntryBatch;
+  Atomic<uint64_t>& word = batches_in_use[batch / 64];
+  const uint64_t bit = uint64_t{1} << (batch % 64);
+  // Relaxed, both: only who was given the entry must see it counted, and
+  // whoever has that from him.
+  if ((word.load(std::memory_order_relaxed) & bit) == 0) {
+    word.fetch_or(bit, std::memory_order_relaxed);
+  }
+}
+
+// True once `stop_at` is true for one.
+template <typename Function>
+bool ForEachPending(Function stop_at) {
+  NoSteps alone;
+  const uint32_t words = (TimerArena::HighWater() / kTimerEntryBatch + 63) / 64;
+  for (uint32_t i = 0; i < words; ++i) {
+    uint64_t bits = batches_in_use[i].load(std::memory_order_relaxed);
+    for (; bits != 0; bits &= bits - 1) {
+      const uint32_t first =
+          (i * 64 + static_cast<uint32_t>(__builtin_ctzll(bits))) *
+          kTimerEntryBatch;
+      for (uint32_t k = 0; k < kTimerEntryBatch; ++k) {
+        TimerEntry& entry = TimerArena::At(first + k);
+        if (entry.IsPending() && stop_at(entry)) return true;
+      }
+    }
+  }
+  return false;
+}
+
+// -----------------------------------------------------------------------------
+// The service
+// -----------------------------------------------------------------------------
+
+// The thread for timers that are not started on a worker, and what it shares
+// with those who start them. Never destroyed: the thread runs, and static
+// objects' destructors may use timers, until the process is gone.
 //
 // The service sleeps only if it has found the inbox empty after it had said
 // until when, and a starter looks at that only after its entry is in the inbox:
 //
 //   Start                            service
-//   push            (inbox_)         wake_at_ = next
-//   load wake_at_                    load inbox_
+//   push            (inbox)          wake_at_ = next
+//   load wake_at_                    load inbox
 //
 // All four are seq_cst, so that not both loads can miss the other side's store
 // (S). An entry that is armed in place was pushed by an earlier Start(), which
 // happened before this one, so the same holds.
-class TimerSource {
+class TimerService {
  public:
-  void Start(TimerEntry* entry, MonotonicNanos deadline, Timer::Callback fn,
-             void* arg) {
-    // Counted first, so that the count never falls below zero. Relaxed: a
-    // statistic; who has seen the call return has an edge of his own.
-    Pending(entry).fetch_add(1, std::memory_order_relaxed);
-    if (entry->Arm(deadline, fn, arg)) Push(entry);
-    EnsureService();
+  TimerQueue& queue() { return queue_; }
+
+  int32_t thread_id() const {
+    return thread_id_.load(std::memory_order_relaxed);  // a number
+  }
+
+  bool IsAsleep() const {
+    // Whoever has seen an entry that is not pending any more sees that the
+    // thread had been awake before it took that.
+    std::atomic_thread_fence(std::memory_order_acquire);
+    // Relaxed: none has been started that the caller could have seen pending.
+    if (started_.load(std::memory_order_relaxed) == 0) return true;
+    // S acquire: what callbacks have done; pairs with the store in Run().
+    return wake_at_.load(std::memory_order_seq_cst) != kAwake;
+  }
+
+  // After a start that has come to rest in this queue's inbox.
+  void Started(MonotonicNanos deadline) {
+    EnsureThread();
     // S, see above.
-    if (deadline < wake_at_.load(std::memory_order_seq_cst)) WakeService();
+    if (deadline < wake_at_.load(std::memory_order_seq_cst)) Wake();
   }
 
-  bool Stop(TimerEntry* entry) {
-    const TimerEntry::Disarmed disarmed = entry->Disarm();
-    if (disarmed == TimerEntry::Disarmed::kNotArmed) return false;
-    Pending(entry).fetch_sub(1, std::memory_order_relaxed);  // a statistic
-    if (disarmed == TimerEntry::Disarmed::kInHeap) {
-      // Relaxed: it only decides when to sweep. May come after the service's
-      // fetch_sub for the same slot, hence signed.
-      const int64_t stale = stale_.fetch_add(1, std::memory_order_relaxed) + 1;
-      if (stale >= kWakeToSweep && IsMany(stale)) WakeService();
-    }
-    return true;
-  }
-
-  size_t CountPending() const {
-    int64_t sum = 0;
-    for (const Shard& shard : pending_) {
-      sum += shard.count.load(std::memory_order_relaxed);  // a statistic
-    }
-    return static_cast<size_t>(std::max<int64_t>(sum, 0));
-  }
-
-  TimerMemory Memory() const {
-    return {.entries = TimerArena::HighWater(),
-            // A statistic.
-            .slots = heap_size_.load(std::memory_order_relaxed)};
-  }
-
-#if GOCHAN_INSTRUMENT
-  bool FireNext() {
-    Timer::Callback fn;
-    void* arg;
-    {
-      Step(StepKind::kRmw, &inbox_);
-      NoSteps one_step;
-      Drain();
-      do {
-        DropStaleTops();
-        if (heap_->empty()) return false;
-      } while (!TakeTop(&fn, &arg));
-    }
-    fn(arg);
-    return true;
-  }
-#endif
-
- private:
-  static constexpr MonotonicNanos kAwake =
-      std::numeric_limits<MonotonicNanos>::min();
-  // Fewer stale slots than this are not worth a sweep, or a wake-up.
-  static constexpr int64_t kSweep = 256;
-  static constexpr int64_t kWakeToSweep = 4096;
-
-  // ---------------------------------------------------------------------------
-  // Callers
-  // ---------------------------------------------------------------------------
-
-  void Push(TimerEntry* entry) {
-    // Relaxed: validated by the swap.
-    TimerEntry* head = inbox_.load(std::memory_order_relaxed);
-    do {
-      // Relaxed: released by the swap, acquired by Drain() (T3).
-      entry->inbox_link().store(head, std::memory_order_relaxed);
-      // T3 release; S. Only ever emptied as a whole, so no ABA.
-    } while (!inbox_.compare_exchange(head, entry, std::memory_order_seq_cst));
-  }
-
-  void WakeService() {
+  void Wake() {
     // Relaxed: not a 1 that the service has taken back before it went to sleep,
     // because wake_at_ was acquired after that. For Stop() a hint.
     if (signal_.load(std::memory_order_relaxed) != 0) return;
-    // T4 release: the push; pairs with T4 in Run().
+    // T3 release: the push; pairs with T3 in Run().
     if (signal_.exchange(1, std::memory_order_acq_rel) == 0) {
       FutexWake(signal_.word(), 1);
     }
   }
 
-  // More than half of the heap.
-  bool IsMany(int64_t stale) const {
-    // Relaxed: exact in the service, a hint elsewhere.
-    return 2 * stale >
-           static_cast<int64_t>(heap_size_.load(std::memory_order_relaxed));
-  }
+ private:
+  static constexpr MonotonicNanos kAwake =
+      std::numeric_limits<MonotonicNanos>::min();
 
-  void EnsureService() {
+  void EnsureThread() {
 #if !GOCHAN_INSTRUMENT
     // Relaxed: only one may create the thread; nobody waits for it.
     if (started_.load(std::memory_order_relaxed) == 0 &&
         started_.exchange(1, std::memory_order_relaxed) == 0) {
-      CreateService();
+      CreateThread();
     }
 #endif
   }
 
-  [[maybe_unused]] void CreateService() {
+  [[maybe_unused]] void CreateThread() {
     // Signals are for the program's own threads.
     sigset_t all, old;
     sigfillset(&all);
@@ -349,7 +171,7 @@ class TimerSource {
     const int error = pthread_create(
         &thread, nullptr,
         [](void* self) -> void* {
-          static_cast<TimerSource*>(self)->Run();
+          static_cast<TimerService*>(self)->Run();
           return nullptr;
         },
         this);
@@ -364,162 +186,193 @@ class TimerSource {
     pthread_detach(thread);
   }
 
-  // ---------------------------------------------------------------------------
-  // The service
-  // ---------------------------------------------------------------------------
-
   [[noreturn]] void Run() {
+    // Relaxed: a number.
+    thread_id_.store(static_cast<int32_t>(syscall(SYS_gettid)),
+                     std::memory_order_relaxed);
     for (;;) {
-      // T4 acquire: the pushes of those who asked for a wake-up that this takes
-      // back; Drain() sees them.
+      // T3 acquire: the pushes of those who asked for a wake-up that this takes
+      // back; the drain below sees them.
       signal_.exchange(0, std::memory_order_acq_rel);
-      Drain();
-      // Relaxed: see Stop().
-      const int64_t stale = stale_.load(std::memory_order_relaxed);
-      if (stale >= kSweep && IsMany(stale)) {
-        Dropped(heap_->Sweep());
-      }
       // One reading for the whole round: what callbacks start waits for the
       // next one, so no timer that restarts itself can keep others out.
-      const MonotonicNanos now = MonotonicNow();
-      while (!heap_->empty() && heap_->top().deadline <= now) {
-        Timer::Callback fn;
-        void* arg;
-        if (TakeTop(&fn, &arg)) fn(arg);
-      }
-      DropStaleTops();
-      const MonotonicNanos next =
-          heap_->empty() ? kNever : heap_->top().deadline;
+      queue_.RunDue(MonotonicNow());
+      // Nobody else takes the lock of this queue, so this is exact.
+      const MonotonicNanos next = queue_.PrepareToSleep();
       // S, both; see above.
       wake_at_.store(next, std::memory_order_seq_cst);
-      if (inbox_.load(std::memory_order_seq_cst) == nullptr) {
-        FutexWait(signal_.word(), 0, next);
-      }
+      if (queue_.InboxIsEmpty()) FutexWait(signal_.word(), 0, next);
       // Relaxed: who sees the old value wakes in vain; who sees this one has
       // pushed before the inbox is looked at again, by S.
       wake_at_.store(kAwake, std::memory_order_relaxed);
     }
   }
 
-  // Moves what is armed in the inbox to the heap.
-  void Drain() {
-    if (heap_ == nullptr) heap_ = new TimerHeap;
-    // T3 acquire: the links; pairs with Push().
-    TimerEntry* entry = inbox_.exchange(nullptr, std::memory_order_acq_rel);
-    while (entry != nullptr) {
-      // Before Unpost(), which allows the next Push(). Relaxed: T3.
-      TimerEntry* const next =
-          entry->inbox_link().load(std::memory_order_relaxed);
-      const TimerEntry::Drained drained = entry->Unpost();
-      // Also if it has been stopped since: its stopper has counted the slot.
-      if (drained.armed) {
-        heap_->Push({drained.deadline, drained.life, entry});
-      }
-      entry = next;
-    }
-    Dropped(0);
-  }
-
-  void DropStaleTops() {
-    size_t dropped = 0;
-    while (!heap_->empty() && heap_->top().IsStale()) {
-      heap_->Pop();
-      ++dropped;
-    }
-    Dropped(dropped);
-  }
-
-  // Takes the top slot out; false if it was stale.
-  [[nodiscard]] bool TakeTop(Timer::Callback* fn, void** arg) {
-    const TimerHeap::Slot slot = heap_->top();
-    heap_->Pop();
-    if (!slot.entry->Fire(slot.life, fn, arg)) {
-      Dropped(1);
-      return false;
-    }
-    Pending(slot.entry).fetch_sub(1, std::memory_order_relaxed);  // a statistic
-    return true;
-  }
-
-  // Keeps account after stale slots have left the heap.
-  void Dropped(size_t stale) {
-    // Relaxed, both: see Stop() and IsMany().
-    if (stale != 0) {
-      stale_.fetch_sub(static_cast<int64_t>(stale), std::memory_order_relaxed);
-    }
-    heap_size_.store(heap_->size(), std::memory_order_relaxed);
-  }
-
-  // ---------------------------------------------------------------------------
-
-  // By entry, so that Start() and Stop() of one timer meet in the same line and
-  // different timers mostly do not.
-  static constexpr size_t kShards = 8;
-  struct alignas(kCacheLine) Shard {
-    Atomic<int64_t> count;
-  };
-  Atomic<int64_t>& Pending(const TimerEntry* entry) {
-    return pending_[TimerArena::IndexOf(entry) % kShards].count;
-  }
-
-  // Entries whose starters have pushed them, newest first; a Treiber stack.
-  alignas(kCacheLine) Atomic<TimerEntry*> inbox_;
+  TimerQueue queue_;
   // Until when the service sleeps, at most; kAwake while it does not.
+  //   kAwake    the service, awake        a deadline
+  //   deadline  the service, to sleep     kAwake; starters: wake it if earlier
   alignas(kCacheLine) Atomic<MonotonicNanos> wake_at_{kAwake};
   // What the service sleeps on. 0: let it sleep; 1: a wake-up is under way.
-  Atomic<uint32_t> signal_;
-  Atomic<uint32_t> started_;  // 1 once somebody creates the thread
-  // Slots of the heap whose timers have been stopped; heap_size_ counts all.
-  alignas(kCacheLine) Atomic<int64_t> stale_;
-  Atomic<size_t> heap_size_;
-  Shard pending_[kShards];
-  TimerHeap* heap_ = nullptr;  // the service's alone
+  Atomic<uint32_t> signal_{0};
+  Atomic<uint32_t> started_{0};   // 1 once somebody creates the thread
+  Atomic<int32_t> thread_id_{0};  // the system's
 };
 
-constinit TimerSource source;
+constinit TimerService service;
 
-}  // namespace
+// The queue on which the caller is the one to start timers; nullptr: none.
+TimerQueue* CallersQueue() {
+#if GOCHAN_INSTRUMENT
+  return nullptr;
+#else
+  const Party* const party = CurrentPartyOrNull();
+  return party == nullptr ? nullptr : party->timers;
+#endif
+}
 
-Timer::~Timer() {
-  Step(StepKind::kRmw, &entry_);
-  NoSteps one_step;
-  // Relaxed: whoever destroys it is ordered after its last user.
-  TimerEntry* const entry = entry_.load(std::memory_order_relaxed);
-  if (entry == nullptr) return;
-  source.Stop(entry);
-  // The service may still have it in its inbox or heap; that is no obstacle.
+// `mine`: the caller's queue.
+bool StopEntry(TimerEntry* entry, TimerQueue* mine) {
+  TimerQueue* queue;
+  switch (entry->Disarm(&queue)) {
+    case TimerEntry::Disarmed::kNotArmed:
+      return false;
+    case TimerEntry::Disarmed::kInInbox:
+      return true;
+    case TimerEntry::Disarmed::kInHeap:
+      break;
+  }
+  if (queue->NoteStale(queue == mine)) {
+    if (queue == &service.queue()) {
+      service.Wake();
+    } else {
+      queue->TrySweep();
+    }
+  }
+  return true;
+}
+
+void FreeEntry(TimerEntry* entry, TimerQueue* mine) {
+  if (mine != nullptr && mine->KeepSpare(entry)) return;
   TimerArena::Free(TimerArena::IndexOf(entry));
 }
 
-void Timer::Start(MonotonicNanos deadline, Callback fn, void* arg) {
-  Step(StepKind::kRmw, &entry_);
-  NoSteps one_step;  // others can only tell whether it is armed
+}  // namespace
+
+// -----------------------------------------------------------------------------
+// Timer
+// -----------------------------------------------------------------------------
+
+Timer::~Timer() {
+  OneStep one_step;
+  // Relaxed: whoever destroys it is ordered after its last user.
+  TimerEntry* const entry = entry_.load(std::memory_order_relaxed);
+  if (entry == nullptr) return;
+  TimerQueue* const mine = CallersQueue();
+  StopEntry(entry, mine);
+  // It may still be in an inbox or a heap; that is no obstacle.
+  FreeEntry(entry, mine);
+}
+
+TimerEntry* Timer::Entry(TimerQueue* mine) {
   // Relaxed: written by Start() only, which the caller has ordered.
   TimerEntry* entry = entry_.load(std::memory_order_relaxed);
+  if (entry != nullptr) return entry;
+  if (mine != nullptr) entry = mine->TakeSpare();
   if (entry == nullptr) {
-    entry = &TimerArena::At(TimerArena::Allocate());
-    // T5 release: the entry as it was taken over; pairs with T5 in Stop().
-    entry_.store(entry, std::memory_order_release);
-  } else {
-    source.Stop(entry);
+    const uint32_t index = TimerArena::Allocate();
+    NoteInUse(index);
+    entry = &TimerArena::At(index);
   }
-  source.Start(entry, deadline, fn, arg);
+  // T4 release: the entry as it was taken over; pairs with T4 in Stop().
+  entry_.store(entry, std::memory_order_release);
+  return entry;
+}
+
+void Timer::Prepare() {
+  NoSteps private_yet;
+  Entry(CallersQueue());
+}
+
+void Timer::Start(MonotonicNanos deadline, Callback fn, void* arg) {
+  OneStep one_step;  // others can only tell whether it is armed
+  TimerQueue* const mine = CallersQueue();
+  TimerEntry* const entry = Entry(mine);
+  StopEntry(entry, mine);
+  TimerQueue* const queue = mine != nullptr ? mine : &service.queue();
+  TimerQueue* const where =
+      queue->Start(entry, deadline, fn, arg, /*shared=*/mine == nullptr);
+  if (where == &service.queue()) service.Started(deadline);
 }
 
 bool Timer::Stop() {
-  Step(StepKind::kRmw, &entry_);
-  NoSteps one_step;
-  // T5 acquire; pairs with T5 in Start().
+  OneStep one_step;
+  // T4 acquire; pairs with T4 in Entry().
   TimerEntry* const entry = entry_.load(std::memory_order_acquire);
-  return entry != nullptr && source.Stop(entry);
+  return entry != nullptr && StopEntry(entry, CallersQueue());
 }
 
-size_t PendingTimers() { return source.CountPending(); }
+int32_t Timer::ThreadId() { return service.thread_id(); }
+bool Timer::ThreadIsAsleep() { return service.IsAsleep(); }
 
-TimerMemory GetTimerMemory() { return source.Memory(); }
+// -----------------------------------------------------------------------------
+
+size_t PendingTimers() {
+  size_t pending = 0;
+  ForEachPending([&pending](TimerEntry&) {
+    ++pending;
+    return false;
+  });
+  return pending;
+}
+
+bool AnyPendingTimers() {
+  return ForEachPending([](TimerEntry&) { return true; });
+}
+
+TimerMemory GetTimerMemory() {
+  return {.entries = TimerArena::HighWater(), .slots = service.queue().slots()};
+}
 
 #if GOCHAN_INSTRUMENT
-bool FireNextTimerForTest() { return source.FireNext(); }
+bool FireNextTimerForTest() {
+  TimerCallback fn;
+  void* arg;
+  {
+    OneStep one_step;
+    MonotonicNanos deadline;
+    if (!service.queue().TakeEarliest(&fn, &arg, &deadline)) return false;
+    virtual_now = std::max(virtual_now, deadline);
+  }
+  fn(arg);
+  return true;
+}
+
+void AdvanceTimerNowForTest(MonotonicNanos now) {
+  OneStep one_step;
+  virtual_now = std::max(virtual_now, now);
+}
+
+void ResetTimersForTest() {
+  ForEachPending([](TimerEntry& entry) {
+    StopEntry(&entry, nullptr);
+    return false;
+  });
+  virtual_now = 0;
+}
+
+MonotonicNanos TimerNow() {
+  Step(StepKind::kLoad, &steps);
+  return virtual_now;
+}
+
+absl::Time WallTimeOf(MonotonicNanos when, MonotonicNanos) {
+  return absl::FromUnixNanos(when);
+}
+#else
+absl::Time WallTimeOf(MonotonicNanos when, MonotonicNanos now) {
+  return absl::Now() - absl::Nanoseconds(now - when);
+}
 #endif
 
 }  // namespace gochan::runtime

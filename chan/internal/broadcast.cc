@@ -304,14 +304,15 @@ void Broadcast::Publish(void* arg) {
   if (over) Wake(*waiting.record, WakeResult::kRetry);
 }
 
-void Broadcast::Wait(const SourceLocation&) {
+void Broadcast::Wait(const SourceLocation& site) {
   if (Closed()) return;
   Ref();  // a blocked call keeps its channel alive
   Node& record = WaiterRecord(runtime::CurrentParty());
   Waiting waiting{this, &record, NextGeneration(record)};
   record.park.ClearLeft();
-  record.park.Prepare(nullptr);
-  runtime::Sleep(record.park, &Publish, &waiting);
+  record.park.Prepare();
+  runtime::Sleep(record.park, &Publish, &waiting,
+                 {runtime::WaitReason::kChanReceive, &site, this});
   record.park.AwaitLeft();
   Unref();
 }

@@ -12,6 +12,7 @@
 
 #include "chan/internal/broadcast.h"
 #include "chan/internal/mutation.h"
+#include "chan/internal/timer_core.h"
 #include "chan/panic.h"
 #include "runtime/arena.h"
 #include "runtime/park.h"
@@ -154,7 +155,8 @@ Core::Mismatch Core::MismatchOf(const Word& word) const {
     return word.size() < capacity_ ? Mismatch::kAdmit : Mismatch::kNone;
   }
   if (word.size() > 0) return Mismatch::kServe;
-  return word.closed() ? Mismatch::kDismiss : Mismatch::kNone;
+  return word.closed() && kind_ != Kind::kTimer ? Mismatch::kDismiss
+                                                : Mismatch::kNone;
 }
 
 // For a settled state.
@@ -175,7 +177,7 @@ Core::Ready Core::ReadyFor(Dir dir, const Word& word) const {
     return word.size() < capacity_ ? Ready::kPut : Ready::kNo;
   }
   if (word.size() > 0) return word.busy() ? Ready::kSwap : Ready::kTake;
-  return word.closed() ? Ready::kClosed : Ready::kNo;
+  return word.closed() && kind_ != Kind::kTimer ? Ready::kClosed : Ready::kNo;
 }
 
 // Settles until nothing is amiss; the state in which that was so.
@@ -234,6 +236,12 @@ bool Core::HeadPlace(const Word& word, Place* place, WaiterId* id) {
     return false;
   }
   *id = cell.id();
+  if (!id->is_select() && IsWithdrawn(*id)) [[unlikely]] {
+    if (PassTo(word, word, place->position() + 1)) {
+      queue_.Finish(*place, state_);
+    }
+    return false;
+  }
   return true;
 }
 
@@ -373,6 +381,8 @@ bool Core::ServeSeat(Word word, Dir partner, void* mine, Mover move) {
   const WaiterId id = word.seat();
   if (!id.is_select()) {
     if (!state_.Swap(word, word.EmptySeat())) return false;
+    if (IsWithdrawn(id)) [[unlikely]]
+      return false;
   } else {
     word = state_.Read();
     if (!word.SeatHolds(id)) return false;
@@ -486,6 +496,10 @@ Outcome Core::TryRecvIn(void* room, Word* found, bool exact) {
     }
     switch (ReadyFor(Dir::kRecv, word)) {
       case Ready::kNo:
+        // Unready and `closed` is only a timer's channel that is armed.
+        if (word.armed() && static_cast<TimerCore*>(this)->FireIfDue(word)) {
+          continue;
+        }
         *found = word;
         return Outcome::kWouldBlock;
       case Ready::kClosed:
@@ -531,65 +545,74 @@ Outcome Core::TryRecv(void* room, Word* unready) {
   return TryRecvIn(room, unready, true);
 }
 
-// Taken at the first wait, so that an operation that blocks keeps the channel
-// alive even if the handle that it was called through is assigned over.
-class Core::Hold {
- public:
-  explicit Hold(Core* core) : core_(core) {}
-  ~Hold() {
-    if (held_) core_->Unref();
-  }
-  Hold(const Hold&) = delete;
-  Hold& operator=(const Hold&) = delete;
-
-  void Take() {
-    if (held_) return;
-    held_ = true;
-    core_->Ref();
-  }
-
- private:
-  Core* core_;
-  bool held_ = false;
-};
-
-Outcome Core::Send(void* value, Mover move, const SourceLocation&) {
-  Hold hold(this);
-  for (;;) {
-    Word word;
-    const Outcome outcome = TrySendIn(value, move, &word, false);
-    if (outcome != Outcome::kWouldBlock) return outcome;
-    hold.Take();
-    switch (WaitPlain(Dir::kSend, value, word)) {
-      case WakeResult::kOk:
+// The most frequent cases of an unbuffered channel are here in one piece: one
+// plain partner in the seat, or nobody at all. The rest is TrySendIn() and
+// TryRecvIn().
+template <Dir kDir>
+inline Outcome Core::TryOrBegin(void* value, Mover move,
+                                const SourceLocation& site, Wait& wait) {
+  if (capacity_ == 0) {
+    const Word word(state_.ReadLo(), 0);
+    if (!word.busy() && !word.closed()) [[likely]] {
+      if (!word.taken()) {
+        BeginWait<kDir>(value, word.lo(), &PublishSeat, site, wait);
+        return Outcome::kWouldBlock;
+      }
+      const WaiterId id = word.seat();
+      if (!id.is_select() && id.dir() != kDir &&
+          state_.SwapLo(word.lo(), word.EmptySeat().lo())) [[likely]] {
+        Handover(id, kDir, value, move);
         return Outcome::kDone;
-      case WakeResult::kClosed:
-        return Outcome::kClosed;
-      case WakeResult::kRetry:
-        break;
+      }
     }
   }
+  Word word;
+  const Outcome outcome = kDir == Dir::kSend
+                              ? TrySendIn(value, move, &word, false)
+                              : TryRecvIn(value, &word, false);
+  if (outcome == Outcome::kWouldBlock) {
+    BeginWait<kDir>(value, 0, &PublishPlain, site, wait);
+  }
+  return outcome;
 }
 
-Outcome Core::Recv(void* room, const SourceLocation& site) {
-  if (kind_ == Kind::kBroadcast) {
+Outcome Core::BeginSend(void* value, Mover move, const SourceLocation& site,
+                        Wait& wait) {
+  return TryOrBegin<Dir::kSend>(value, move, site, wait);
+}
+
+Outcome Core::BeginRecv(void* room, const SourceLocation& site, Wait& wait) {
+  if (kind_ == Kind::kBroadcast) [[unlikely]] {
     static_cast<Broadcast*>(this)->Wait(site);
     return Outcome::kClosed;
   }
-  Hold hold(this);
+  return TryOrBegin<Dir::kRecv>(room, ops_->move, site, wait);
+}
+
+// The rare rest of Send() and Recv(). Each kRetry comes with a reference.
+Outcome Core::RetrySend(void* value, Mover move, const SourceLocation& site) {
   for (;;) {
-    Word word;
-    const Outcome outcome = TryRecvIn(room, &word, false);
-    if (outcome != Outcome::kWouldBlock) return outcome;
-    hold.Take();
-    switch (WaitPlain(Dir::kRecv, room, word)) {
-      case WakeResult::kOk:
-        return Outcome::kDone;
-      case WakeResult::kClosed:
-        return Outcome::kClosed;
-      case WakeResult::kRetry:
-        break;
+    Wait wait;
+    Outcome outcome = BeginSend(value, move, site, wait);
+    if (outcome == Outcome::kWouldBlock) {
+      runtime::FinishSleep(wait.sleeping);
+      outcome = EndWait(wait);
     }
+    Unref();
+    if (outcome != Outcome::kWouldBlock) return outcome;
+  }
+}
+
+Outcome Core::RetryRecv(void* room, const SourceLocation& site) {
+  for (;;) {
+    Wait wait;
+    Outcome outcome = BeginRecv(room, site, wait);
+    if (outcome == Outcome::kWouldBlock) {
+      runtime::FinishSleep(wait.sleeping);
+      outcome = EndWait(wait);
+    }
+    Unref();
+    if (outcome != Outcome::kWouldBlock) return outcome;
   }
 }
 
@@ -612,7 +635,7 @@ bool Core::SetClosed() {
 }
 
 std::size_t Core::Len() {
-  if (capacity_ == 0) return 0;
+  if (Cap() == 0) return 0;
   return Settled().size();
 }
 
@@ -664,61 +687,87 @@ bool Core::Count(const Word& word, WaiterId id, const Place& place) {
     }
   } else {
     queue_.Finish(place, state_);
+    Ref();  // the waiter's
     Wake(record, WakeResult::kRetry);
   }
   return true;
 }
 
-struct Core::Wait {
-  Core* core;
-  Node* record;
-  WaiterId id;
-  Word word;  // in which the channel was unready
-};
-
-WakeResult Core::WaitPlain(Dir dir, void* slot, const Word& word) {
-  Node& record = WaiterRecord(runtime::CurrentParty());
-  record.slot[Index(dir)] = slot;
-  record.park.Prepare(nullptr);
+// A blocked plain operation holds no reference of its own: who serves it, or
+// closes the channel, has one, and it touches the channel no more once it is
+// woken. Only who must start over needs one, and gets it with the wake-up.
+template <Dir kDir>
+inline void Core::BeginWait(void* slot, uint64_t lo, runtime::Publish publish,
+                            const SourceLocation& site, Wait& wait) {
+  runtime::Party& party = runtime::CurrentParty();
+  Node& record = WaiterRecord(party);
+  record.slot[Index(kDir)] = slot;
+  record.park.Prepare(party.resumer);
   record.park.ClearLeft();
-  Wait wait{this, &record,
-            WaiterId::Make(NodeArena::IndexOf(&record), NextGeneration(record),
-                           /*select=*/false, dir, /*bi=*/false),
-            word};
-  const uint32_t result =
-      runtime::Sleep(record.park, &Core::PublishPlain, &wait);
-  if (!Mutated(Mutant::kNoLeft)) record.park.AwaitLeft();
-  return static_cast<WakeResult>(result);
+  wait.core = this;
+  wait.record = &record;
+  wait.id = WaiterId::Make(NodeArena::IndexOf(&record), NextGeneration(record),
+                           /*select=*/false, kDir, /*bi=*/false)
+                .bits();
+  wait.lo = lo;
+  runtime::BeginSleep(wait.sleeping, party, record.park, publish, &wait,
+                      {kDir == Dir::kSend ? runtime::WaitReason::kChanSend
+                                          : runtime::WaitReason::kChanReceive,
+                       &site, this, capacity_, ops_});
+}
+
+void Core::PublishSeat(void* arg) noexcept {
+  // Copies: the waiter's frame may be gone once it is visible.
+  const Wait& wait = *static_cast<Wait*>(arg);
+  Core& core = *wait.core;
+  Node& record = *wait.record;
+  const WaiterId id(wait.id);
+  const Word word(wait.lo, 0);
+  // The swap is the publisher's last act, so it has left before.
+  record.park.SetLeft();
+  if (core.state_.SwapLo(word.lo(), word.Sit(id).lo())) [[likely]]
+    return;
+  record.park.ClearLeft();
+  Publish(core, record, id);
 }
 
 void Core::PublishPlain(void* arg) noexcept {
-  // A copy: the waiter's frame may be gone once it is visible.
-  const Wait wait = *static_cast<Wait*>(arg);
-  Core& core = *wait.core;
-  runtime::ParkSlot& park = wait.record->park;
-  Word word = wait.word;
+  // Copies, as above.
+  const Wait& wait = *static_cast<Wait*>(arg);
+  Publish(*wait.core, *wait.record, WaiterId(wait.id));
+}
+
+void Core::Publish(Core& core, Node& record, WaiterId id) {
+  runtime::ParkSlot& park = record.park;
   for (;;) {
-    if (core.capacity_ == 0 && !word.taken() && !word.busy()) {
-      // The swap is the publisher's last act, so it has left before.
+    const Word word = core.Settled();
+    if (core.ReadyFor(id.dir(), word) != Ready::kNo) {
+      core.Ref();  // the waiter's
       park.SetLeft();
-      if (core.state_.Swap(word, word.Sit(wait.id))) return;
-      park.ClearLeft();
-    } else {
-      const Word exact = core.state_.ReadExact();
-      Place place;
-      if (exact.lo() == word.lo() &&
-          core.MismatchOf(exact) == Mismatch::kNone &&
-          core.ReadyFor(wait.id.dir(), exact) == Ready::kNo &&
-          core.Stand(exact, wait.id, &place)) {
-        if (!Mutated(Mutant::kNoSettleAfterCount)) core.Settled();
-        park.SetLeft();
-        return;
-      }
+      Wake(record, WakeResult::kRetry);
+      return;
     }
-    word = core.Settled();
-    if (core.ReadyFor(wait.id.dir(), word) != Ready::kNo) {
+    if (core.capacity_ == 0 && !word.taken() && !word.busy()) {
+      // The swap is the last act, as above.
       park.SetLeft();
-      Wake(*wait.record, WakeResult::kRetry);
+      if (core.state_.Swap(word, word.Sit(id))) return;
+      park.ClearLeft();
+      continue;
+    }
+    const Word exact = core.state_.ReadExact();
+    if (exact.lo() != word.lo() || core.MismatchOf(exact) != Mismatch::kNone ||
+        core.ReadyFor(id.dir(), exact) != Ready::kNo) {
+      continue;
+    }
+    // Once it stands in the queue it may be served, and the channel dropped
+    // before this has settled.
+    core.Ref();
+    Place place;
+    const bool stands = core.Stand(exact, id, &place);
+    if (stands && !Mutated(Mutant::kNoSettleAfterCount)) core.Settled();
+    core.Unref();
+    if (stands) {
+      park.SetLeft();
       return;
     }
   }
@@ -820,10 +869,12 @@ void Core::Withdraw(Enrolment& enrolment, bool served) {
   }
 }
 
-void BlockForever(const SourceLocation&) {
+void BlockForever(runtime::WaitReason why, const SourceLocation& site) {
   Node& record = WaiterRecord(runtime::CurrentParty());
-  record.park.Prepare(nullptr);
-  for (;;) (void)runtime::Sleep(record.park, nullptr, nullptr);
+  record.park.Prepare();
+  for (;;) {
+    (void)runtime::Sleep(record.park, [](void*) {}, nullptr, {why, &site});
+  }
 }
 
 }  // namespace gochan::internal

@@ -62,6 +62,7 @@ class alignas(runtime::kCacheLine) Core {
   enum class Kind : uint8_t {
     kChannel,
     kBroadcast,  // close-only, see broadcast.h
+    kTimer,      // of a timer or ticker, see timer_core.h
   };
 
   static constexpr std::ptrdiff_t kMaxCapacity = (std::ptrdiff_t{1} << 30) - 1;
@@ -100,16 +101,19 @@ class alignas(runtime::kCacheLine) Core {
 
   Outcome TrySend(void* value, Mover move);
   Outcome TryRecv(void* room);
-  // Never kWouldBlock.
-  Outcome Send(void* value, Mover move, const SourceLocation& site);
-  Outcome Recv(void* room, const SourceLocation& site);
+  // Never kWouldBlock. Expanded where they are called, for the switch to the
+  // next goroutine is in them (runtime/park.h).
+  [[gnu::always_inline]] inline Outcome Send(void* value, Mover move,
+                                             const SourceLocation& site);
+  [[gnu::always_inline]] inline Outcome Recv(void* room,
+                                             const SourceLocation& site);
 
   // False if it was closed already.
   bool Close();
   bool IsClosed() const { return state_.Read().closed(); }
 
   std::size_t Len();
-  std::size_t Cap() const { return capacity_; }
+  std::size_t Cap() const { return kind_ == Kind::kTimer ? 0 : capacity_; }
 
   // --- for select
 
@@ -168,6 +172,7 @@ class alignas(runtime::kCacheLine) Core {
  private:
   template <typename>
   friend struct FastPath;  // typed_core.h: put and take, inline
+  friend class TimerCore;  // timer_core.h: its own transitions
 
   // What is amiss in a state, so that it must be settled first.
   enum class Mismatch : uint8_t { kNone, kAdmit, kServe, kDismiss };
@@ -182,8 +187,14 @@ class alignas(runtime::kCacheLine) Core {
     kQueue
   };
 
-  struct Wait;  // a plain wait; core.cc
-  class Hold;   // a blocked operation's own reference; core.cc
+  // A plain wait, in the frame of its operation.
+  struct Wait {
+    Core* core;
+    Node* record;
+    uint64_t id;  // WaiterId
+    uint64_t lo;  // of the word in which the seat was empty
+    runtime::Sleeping sleeping;
+  };
 
   Outcome TrySendIn(void* value, Mover move, Word* found, bool exact);
   Outcome TryRecvIn(void* room, Word* found, bool exact);
@@ -218,8 +229,29 @@ class alignas(runtime::kCacheLine) Core {
   bool Count(const Word& word, WaiterId id, const Place& place);
   bool WaitIsRight(const Enrolment& enrolment, Word* word, bool* ready);
 
-  WakeResult WaitPlain(Dir dir, void* slot, const Word& word);
+  // Done or closed at once; or kWouldBlock: `wait` is prepared, and the caller
+  // owes a FinishSleep().
+  Outcome BeginSend(void* value, Mover move, const SourceLocation& site,
+                    Wait& wait);
+  Outcome BeginRecv(void* room, const SourceLocation& site, Wait& wait);
+  // How the wait ended: kWouldBlock is kRetry, after which the caller owns a
+  // reference, and calls one of the other two, which give it back.
+  [[gnu::always_inline]] inline static Outcome EndWait(const Wait& wait);
+  Outcome RetrySend(void* value, Mover move, const SourceLocation& site);
+  Outcome RetryRecv(void* room, const SourceLocation& site);
+
+  template <Dir kDir>
+  [[gnu::always_inline]] inline Outcome TryOrBegin(void* value, Mover move,
+                                                   const SourceLocation& site,
+                                                   Wait& wait);
+  template <Dir kDir>
+  [[gnu::always_inline]] inline void BeginWait(void* slot, uint64_t lo,
+                                               runtime::Publish publish,
+                                               const SourceLocation& site,
+                                               Wait& wait);
+  static void PublishSeat(void* wait) noexcept;
   static void PublishPlain(void* wait) noexcept;
+  static void Publish(Core& core, Node& record, WaiterId id);
 
   Slot SlotFor(uint32_t ticket) const {
     return Slot(slots_, stride_, mask_, ticket);
@@ -243,7 +275,47 @@ class alignas(runtime::kCacheLine) Core {
 };
 
 // Blocks the caller for ever: send or receive on nil, select without cases.
-[[noreturn]] void BlockForever(const SourceLocation& site);
+[[noreturn]] void BlockForever(runtime::WaitReason why,
+                               const SourceLocation& site);
+
+// -----------------------------------------------------------------------------
+// Implementation details follow.
+// -----------------------------------------------------------------------------
+
+inline Outcome Core::EndWait(const Wait& wait) {
+  if (!Mutated(Mutant::kNoLeft)) wait.record->park.AwaitLeft();
+  switch (static_cast<WakeResult>(wait.record->park.Result())) {
+    case WakeResult::kOk:
+      return Outcome::kDone;
+    case WakeResult::kClosed:
+      return Outcome::kClosed;
+    case WakeResult::kRetry:
+      break;
+  }
+  return Outcome::kWouldBlock;
+}
+
+inline Outcome Core::Send(void* value, Mover move, const SourceLocation& site) {
+  Wait wait;
+  Outcome outcome = BeginSend(value, move, site, wait);
+  if (outcome != Outcome::kWouldBlock) return outcome;
+  runtime::FinishSleep(wait.sleeping);
+  outcome = EndWait(wait);
+  if (outcome != Outcome::kWouldBlock) [[likely]]
+    return outcome;
+  return RetrySend(value, move, site);
+}
+
+inline Outcome Core::Recv(void* room, const SourceLocation& site) {
+  Wait wait;
+  Outcome outcome = BeginRecv(room, site, wait);
+  if (outcome != Outcome::kWouldBlock) return outcome;
+  runtime::FinishSleep(wait.sleeping);
+  outcome = EndWait(wait);
+  if (outcome != Outcome::kWouldBlock) [[likely]]
+    return outcome;
+  return RetryRecv(room, site);
+}
 
 // Reaches a handle's core, for select, context and tests.
 struct CoreAccess {

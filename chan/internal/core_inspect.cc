@@ -24,9 +24,9 @@ std::string Core::DebugString() const {
                     "#", word.seat().gen(), word.seat().bi() ? " both" : "",
                     word.seat().dir() == Dir::kSend ? " sends" : " receives");
   }
-  absl::StrAppend(&out, word.closed() ? " closed" : "",
-                  word.busy() ? " busy" : "", " head ", word.head(), " tail ",
-                  word.tail());
+  const char* const closed = kind_ == Kind::kTimer ? " armed" : " closed";
+  absl::StrAppend(&out, word.closed() ? closed : "", word.busy() ? " busy" : "",
+                  " head ", word.head(), " tail ", word.tail());
   if (word.busy()) {
     out += word.dir() == Dir::kSend ? " senders" : " receivers";
   }

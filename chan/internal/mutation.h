@@ -44,10 +44,12 @@ enum class Mutant : uint8_t {
   kNoParentReread,        // a child does not look at its parent after attaching
   kNoDoneReread,          // a subscriber does not look again after subscribing
   kNoSubscriptionSerial,  // firing ignores the subscription's serial
+  // --- timer channels
+  kNoBurn,    // Stop and Reset do not use up the armed ticket
+  kNoTicket,  // a deadline is taken for that of any setting
 };
 
-inline constexpr int kMutants =
-    static_cast<int>(Mutant::kNoSubscriptionSerial) + 1;
+inline constexpr int kMutants = static_cast<int>(Mutant::kNoTicket) + 1;
 
 #if GOCHAN_INSTRUMENT
 // Set by a test while nothing else runs.

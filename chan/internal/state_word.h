@@ -12,7 +12,7 @@
 //   send recv  tickets given out; n = send - recv elements, 0 <= n <= C
 //   seat       the first waiter of an unbuffered channel, ahead of the queue;
 //              once emptied (taken = 0) it keeps node and generation: a version
-//   closed     no more sends
+//   closed     no more sends; of a timer's channel (timer_core.h): armed
 //   busy       the queue has places that are not yet passed, dead ones included
 //   head tail  the queue's places; all in it wait for the direction `dir`
 //
@@ -34,7 +34,8 @@
 //   Count             busy                 tail+1, dir      16
 //   Bounce                                 tail+1, head+1   16
 //   PassTo            busy = 0 if last     head             16
-//   Close             closed                                8 (16 if busy)
+//   Close, Arm        closed                                8 (16 if busy)
+//   Disarm            closed = 0                            8 (16 if busy)
 // Swap, admit and serve are PassTo together with Put and Take.
 
 #ifndef GOCHAN_CHAN_INTERNAL_STATE_WORD_H_
@@ -66,6 +67,7 @@ class Word {
   constexpr uint64_t lo() const { return bits_.lo; }
   constexpr uint64_t hi() const { return bits_.hi; }
   constexpr bool closed() const { return (bits_.lo & kClosed) != 0; }
+  constexpr bool armed() const { return closed(); }
   constexpr bool busy() const { return (bits_.lo & kBusy) != 0; }
 
   constexpr uint32_t send() const {
@@ -123,6 +125,8 @@ class Word {
                 Hi(head & kCounterMask, tail(), dir()));
   }
   constexpr Word Close() const { return Word(bits_.lo | kClosed, bits_.hi); }
+  constexpr Word Arm() const { return Close(); }
+  constexpr Word Disarm() const { return Word(bits_.lo & ~kClosed, bits_.hi); }
 
   // For tests that start near the counters' wrap.
   static constexpr Word Preset(uint32_t ticket, bool buffered, uint32_t place) {

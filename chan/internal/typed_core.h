@@ -18,6 +18,7 @@
 #include "chan/internal/ring.h"
 #include "chan/internal/state_word.h"
 #include "chan/panic.h"
+#include "runtime/park.h"
 #include "runtime/source_location.h"
 
 namespace gochan::internal {
@@ -47,8 +48,8 @@ struct FastPath {
   template <typename U>
   static bool Put(Core& core, U&& value) {
     static_assert(noexcept(T(std::forward<U>(value))));
+    if (core.capacity_ == 0) return false;
     const Word word(core.state_.ReadLo(), 0);
-    // On an unbuffered channel the capacity is 0, and the test fails.
     if (word.closed() || word.busy() || word.size() >= core.capacity_) {
       return false;
     }
@@ -63,8 +64,9 @@ struct FastPath {
   }
 
   static bool Take(Core& core, void* room) {
+    if (core.capacity_ == 0) return false;
     const Word word(core.state_.ReadLo(), 0);
-    if (core.capacity_ == 0 || word.busy() || word.size() == 0) return false;
+    if (word.busy() || word.size() == 0) return false;
     if (!core.state_.SwapLo(word.lo(), word.Take().lo())) return false;
     if constexpr (std::is_same_v<T, Unit>) {
       ::new (room) T;
@@ -88,16 +90,22 @@ struct Ops {
     }
   }
 
-  static void SendMove(Core* core, T& value, const SourceLocation& site) {
+  [[gnu::always_inline]] static inline void SendMove(
+      Core* core, T& value, const SourceLocation& site) {
     CheckElement<T>();
-    if (core == nullptr) BlockForever(site);
+    if (core == nullptr) [[unlikely]] {
+      BlockForever(runtime::WaitReason::kChanSendNil, site);
+    }
     if (FastPath<T>::Put(*core, std::move(value))) return;
     Finish(core->Send(&value, &MoveElement<T>, site));
   }
 
-  static void SendCopy(Core* core, const T& value, const SourceLocation& site) {
+  [[gnu::always_inline]] static inline void SendCopy(
+      Core* core, const T& value, const SourceLocation& site) {
     CheckElement<T>();
-    if (core == nullptr) BlockForever(site);
+    if (core == nullptr) [[unlikely]] {
+      BlockForever(runtime::WaitReason::kChanSendNil, site);
+    }
     if constexpr (std::is_nothrow_copy_constructible_v<T>) {
       if (FastPath<T>::Put(*core, value)) return;
     }
@@ -130,9 +138,12 @@ struct Ops {
   }
 
   // True: `room` holds a T now.
-  static bool Recv(Core* core, Room<T>& room, const SourceLocation& site) {
+  [[gnu::always_inline]] static inline bool Recv(Core* core, Room<T>& room,
+                                                 const SourceLocation& site) {
     CheckElement<T>();
-    if (core == nullptr) BlockForever(site);
+    if (core == nullptr) [[unlikely]] {
+      BlockForever(runtime::WaitReason::kChanReceiveNil, site);
+    }
     if (FastPath<T>::Take(*core, &room.value)) return true;
     return core->Recv(&room.value, site) == Outcome::kDone;
   }

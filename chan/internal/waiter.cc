@@ -26,6 +26,22 @@ Node& MakeNode(uint32_t record) {
 
 void ReleaseWaiter(void* waiter) { FreeRecord(*static_cast<Node*>(waiter)); }
 
+// The party never runs again: nobody may give it anything. Its frame stays, so
+// who is serving it right now does no harm.
+void WithdrawWaiter(void* waiter) {
+  Node& record = *static_cast<Node*>(waiter);
+  // The claim word is of the present wait if that is a select's.
+  uint64_t found = record.claim.load(std::memory_order_acquire);
+  if (Claim(found).gen() == record.gen &&
+      Claim(found).state() != Claim::kIdle) {
+    // W1 acq_rel, as in TryClaim(). False: somebody has chosen already.
+    (void)TryClaimSelf(record, record.gen);
+    return;
+  }
+  // Relaxed: see IsWithdrawn().
+  record.claim.store(Claim::Withdrawn().bits(), std::memory_order_relaxed);
+}
+
 }  // namespace
 
 Node& AllocateRecord() {
@@ -42,6 +58,7 @@ Node& WaiterRecordSlow(runtime::Party& party) {
   Node& record = AllocateRecord();
   party.waiter = &record;
   party.release_waiter = &ReleaseWaiter;
+  party.withdraw_waiter = &WithdrawWaiter;
   return record;
 }
 

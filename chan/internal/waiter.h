@@ -101,6 +101,8 @@ enum class ClaimMode : uint8_t { kDirect, kPlace, kClosed, kRetry, kTimeout };
 //   kTaken  one partner       kOpen, next gen  that partner: finish k and wake;
 //                                              kPlace: any helper of the swap
 //   kSelf   publisher, owner  kOpen, next gen  the owner: withdraw, start over
+// Of a waiter that will never run again an open one becomes kSelf; if it waits
+// in a plain operation, the word is Withdrawn() for ever.
 // A new generation opens only after the owner has withdrawn every node.
 class Claim {
  public:
@@ -128,6 +130,10 @@ class Claim {
   }
   constexpr uint32_t k() const { return static_cast<uint32_t>(bits_ >> 35); }
 
+  // The plain waiter will never run again: a claim that is in no wait of a
+  // select.
+  static constexpr Claim Withdrawn() { return Claim(~uint64_t{0}); }
+
   friend constexpr bool operator==(Claim, Claim) = default;
 
  private:
@@ -151,7 +157,7 @@ using NodeArena = runtime::Arena<Node, (1u << 28), 256>;
 // One cache line. The fields of the record are used in node 0 alone.
 struct alignas(64) Node {
   // --- the record (node 0 only)
-  Atomic<uint64_t> claim;  // Claim; selects only
+  Atomic<uint64_t> claim;  // Claim; for plain waiters Withdrawn() or anything
   runtime::ParkSlot park;  // where the party sleeps
 
   // --- every node
@@ -213,6 +219,14 @@ inline bool IsOpen(WaiterId id) {
   // W1 acq_rel, as in TryClaim().
   return record.claim.compare_exchange(expected, Claim::Self(gen).bits(),
                                        std::memory_order_acq_rel);
+}
+
+// Will the plain waiter `id` never run again? No step for tools: it does not
+// change while a world runs.
+inline bool IsWithdrawn(WaiterId id) {
+  // Relaxed: who has it before it was withdrawn may serve it still.
+  return NodeOf(id).claim.word()->load(std::memory_order_relaxed) ==
+         Claim::Withdrawn().bits();
 }
 
 inline void Wake(Node& record, WakeResult result) {

@@ -2,7 +2,7 @@
 // Copyright 2026 The gochan authors.
 //
 // md5all: the MD5 digests of all files below a directory, computed by a bounded
-// number of threads. The program of "Go Concurrency Patterns: Pipelines and
+// number of goroutines. The program of "Go Concurrency Patterns: Pipelines and
 // cancellation" (S. Ajmani, The Go Blog, 2014), bounded.go, ported line by
 // line:
 //
@@ -12,8 +12,8 @@
 //             +------> digester ------+
 //
 // Every blocking step is a Select with the context's Done, so that whoever
-// cancels it (an error, the return of Md5All, Ctrl-C) ends all parties. The
-// article's goroutines are threads here.
+// cancels it (an error, the return of Md5All, Ctrl-C) ends all goroutines. What
+// waits for a disk is called by Blocking(), which lets the others go on.
 
 #include <dirent.h>
 #include <errno.h>
@@ -32,7 +32,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -43,7 +42,10 @@
 #include "chan/chan.h"
 #include "ctx/context.h"
 #include "examples/md5all/md5.h"
+#include "go/go.h"
 #include "go/signal.h"
+#include "go/time.h"
+#include "go/wait_group.h"
 #include "select/select.h"
 
 namespace gochan::md5all {
@@ -108,24 +110,10 @@ class Meter {
   std::atomic<uint64_t> bytes_{0};
 };
 
-// Threads that are joined at the end of a scope.
-class Crew {
- public:
-  Crew() = default;
-  Crew(Crew&&) = default;
-  ~Crew() { Join(); }
-
-  template <typename Fn>
-  void Go(Fn fn) {
-    threads_.emplace_back(std::move(fn));
-  }
-  void Join() {
-    for (std::thread& thread : threads_) thread.join();
-    threads_.clear();
-  }
-
- private:
-  std::vector<std::thread> threads_;
+// Goroutines that a scope waits for at its end.
+struct Crew {
+  WaitGroup group;
+  ~Crew() { group.Wait(); }
 };
 
 // -----------------------------------------------------------------------------
@@ -134,15 +122,56 @@ class Crew {
 
 enum class Kind { kFile, kDirectory, kOther };
 
-// Symbolic links are not followed: they are kOther. Sets errno on failure.
-absl::StatusOr<Kind> KindOf(const std::string& path) {
-  struct stat status;
-  if (lstat(path.c_str(), &status) != 0) {
-    return absl::ErrnoToStatus(errno, path);
-  }
+// Symbolic links are not followed: they are kOther.
+Kind KindOf(const struct stat& status) {
   if (S_ISREG(status.st_mode)) return Kind::kFile;
   if (S_ISDIR(status.st_mode)) return Kind::kDirectory;
   return Kind::kOther;
+}
+
+struct Entry {
+  std::string path;
+  Kind kind;
+  int error = 0;  // why the kind is not known
+};
+
+// Appends what is in the directory. Returns the errno that kept us from the
+// rest, or 0.
+int ReadDirectory(const std::string& directory, std::vector<Entry>& entries) {
+  // One trip for all of it. A goroutine may be on another thread afterwards, so
+  // errno is looked at inside.
+  return Blocking([&] {
+    DIR* const stream = opendir(directory.c_str());
+    if (stream == nullptr) return errno;
+    std::string prefix = directory;
+    if (prefix.back() != '/') prefix += '/';
+    for (;;) {
+      errno = 0;
+      const dirent* const found = readdir(stream);
+      if (found == nullptr) break;
+      if (std::strcmp(found->d_name, ".") == 0 ||
+          std::strcmp(found->d_name, "..") == 0) {
+        continue;
+      }
+      Entry entry{prefix + found->d_name, Kind::kOther};
+      struct stat status;
+      if (found->d_type == DT_REG) {
+        entry.kind = Kind::kFile;
+      } else if (found->d_type == DT_DIR) {
+        entry.kind = Kind::kDirectory;
+      } else if (found->d_type == DT_UNKNOWN) {
+        if (lstat(entry.path.c_str(), &status) != 0) {
+          entry.error = errno;
+        } else {
+          entry.kind = KindOf(status);
+        }
+      }
+      entries.push_back(std::move(entry));
+    }
+    const int error = errno;
+    closedir(stream);
+    return error;
+  });
 }
 
 // Sends the paths of all regular files at and below `root`. A directory that
@@ -162,53 +191,31 @@ absl::Status WalkFiles(const Context& ctx, const std::string& root,
                   DoneCase(ctx)) == 0;
   };
 
-  const absl::StatusOr<Kind> kind = KindOf(root);
-  if (!kind.ok()) return kind.status();
-  if (*kind == Kind::kOther) {
+  struct stat status;
+  const int missing =
+      Blocking([&] { return lstat(root.c_str(), &status) == 0 ? 0 : errno; });
+  if (missing != 0) return absl::ErrnoToStatus(missing, root);
+  const Kind kind = KindOf(status);
+  if (kind == Kind::kOther) {
     return absl::InvalidArgumentError(
         root + ": neither a regular file nor a directory");
   }
-  if (!visit(root, *kind)) return ctx.Err();
+  if (!visit(root, kind)) return ctx.Err();
 
+  std::vector<Entry> entries;
   while (!directories.empty()) {
     if (!ctx.Err().ok()) return ctx.Err();
     std::string directory = std::move(directories.back());
     directories.pop_back();
-    DIR* const stream = opendir(directory.c_str());
-    if (stream == nullptr) {
-      if (!report(std::move(directory), errno)) return ctx.Err();
-      continue;
-    }
-    bool going_on = true;
-    int error = 0;
-    std::string prefix = directory;
-    if (prefix.back() != '/') prefix += '/';
-    while (going_on) {
-      errno = 0;
-      const dirent* const entry = readdir(stream);
-      if (entry == nullptr) {
-        error = errno;
-        break;
-      }
-      if (std::strcmp(entry->d_name, ".") == 0 ||
-          std::strcmp(entry->d_name, "..") == 0) {
-        continue;
-      }
-      std::string path = prefix + entry->d_name;
-      if (entry->d_type == DT_REG) {
-        going_on = visit(std::move(path), Kind::kFile);
-      } else if (entry->d_type == DT_DIR) {
-        going_on = visit(std::move(path), Kind::kDirectory);
-      } else if (entry->d_type == DT_UNKNOWN) {
-        const absl::StatusOr<Kind> found = KindOf(path);
-        const int why = errno;
-        going_on = found.ok() ? visit(std::move(path), *found)
-                              : report(std::move(path), why);
+    entries.clear();
+    const int error = ReadDirectory(directory, entries);
+    for (Entry& entry : entries) {
+      if (entry.error != 0 ? !report(std::move(entry.path), entry.error)
+                           : !visit(std::move(entry.path), entry.kind)) {
+        return ctx.Err();
       }
     }
-    closedir(stream);
-    if (error != 0) going_on = report(std::move(directory), error);
-    if (!going_on) return ctx.Err();
+    if (error != 0 && !report(std::move(directory), error)) return ctx.Err();
   }
   return absl::OkStatus();
 }
@@ -217,34 +224,39 @@ absl::Status WalkFiles(const Context& ctx, const std::string& root,
 // The digesters
 // -----------------------------------------------------------------------------
 
+// Reads what fits into `chunk`. Returns the number of bytes, 0 at the end, or
+// -errno. Only inside Blocking().
+ssize_t Read(int fd, std::vector<uint8_t>& chunk) {
+  for (;;) {
+    const ssize_t n = read(fd, chunk.data(), chunk.size());
+    if (n >= 0) return n;
+    if (errno != EINTR) return -errno;
+  }
+}
+
 Result DigestFile(const Context& ctx, std::string path,
                   std::vector<uint8_t>& chunk, Meter& meter) {
   Result result{std::move(path)};
   // It was a regular file when the walker came by; a pipe that has taken its
   // place must not hold us up.
-  const int fd = open(result.path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW |
-                                               O_NOCTTY | O_NONBLOCK);
-  if (fd < 0) {
-    result.error = errno;
-    return result;
-  }
+  int fd = -1;
+  ssize_t n = Blocking([&]() -> ssize_t {
+    fd = open(result.path.c_str(),
+              O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK);
+    return fd < 0 ? -errno : Read(fd, chunk);
+  });
   Md5 md5;
-  for (;;) {
-    const ssize_t n = read(fd, chunk.data(), chunk.size());
-    if (n == 0) break;
-    if (n < 0) {
-      if (errno == EINTR) continue;
-      result.error = errno;
-      break;
-    }
+  while (n > 0) {
     md5.Update(chunk.data(), static_cast<size_t>(n));
     meter.AddBytes(static_cast<size_t>(n));
     if (!ctx.Err().ok()) {
-      result.error = ECANCELED;  // nobody will receive it
+      n = -ECANCELED;  // nobody will receive it
       break;
     }
+    n = Blocking([&] { return Read(fd, chunk); });
   }
-  close(fd);
+  if (fd >= 0) close(fd);
+  if (n < 0) result.error = static_cast<int>(-n);
   result.digest = md5.Finish();
   return result;
 }
@@ -268,30 +280,31 @@ void Digester(const Context& ctx, RecvChan<std::string> paths,
 // The collector
 // -----------------------------------------------------------------------------
 
-// The digests of all files at and below `root`, in no order. Leaves no thread
-// behind, whatever it returns.
+// The digests of all files at and below `root`, in no order. Leaves no
+// goroutine behind, whatever it returns.
 absl::StatusOr<std::vector<Result>> Md5All(const Context& parent,
                                            const std::string& root,
                                            int digesters, Meter& meter) {
-  // Destroyed last: `cancel` ends the threads, then these join them.
-  Crew crew, digester_crew;
+  // Destroyed last: `cancel` ends the goroutines, then this waits for them.
+  WaitGroup working;
+  Crew crew;
   auto [ctx, cancel] = WithCancel(parent);
 
   const Chan<std::string> paths = MakeChan<std::string>();
   const Chan<Result> results = MakeChan<Result>();
   const Chan<absl::Status> walk_error = MakeChan<absl::Status>(1);
 
-  crew.Go([ctx = ctx, root, paths, results, walk_error] {
+  crew.group.Go([ctx = ctx, root, paths, results, walk_error] {
     walk_error.Send(WalkFiles(ctx, root, paths, results));
     paths.Close();
   });
   for (int i = 0; i < digesters; ++i) {
-    digester_crew.Go([ctx = ctx, paths, results, &meter] {
+    working.Go([ctx = ctx, paths, results, &meter] {
       Digester(ctx, paths, results, meter);
     });
   }
-  crew.Go([digester_crew = std::move(digester_crew), results]() mutable {
-    digester_crew.Join();
+  crew.group.Go([&working, results] {
+    working.Wait();
     results.Close();
   });
 
@@ -347,37 +360,13 @@ void AppendLine(const Result& result, std::string& out) {
   out += '\n';
 }
 
-// Threads of this process but the library's own, which have its name.
-int CountThreads() {
-  int count = 0;
-  DIR* const tasks = opendir("/proc/self/task");
-  if (tasks == nullptr) return 0;
-  while (const dirent* task = readdir(tasks)) {
-    if (task->d_name[0] == '.') continue;
-    const std::string path =
-        std::string("/proc/self/task/") + task->d_name + "/comm";
-    std::FILE* const file = std::fopen(path.c_str(), "re");
-    if (file == nullptr) continue;  // it has ended
-    char name[32] = "";
-    if (std::fgets(name, sizeof(name), file) != nullptr &&
-        std::strncmp(name, "gochan-", 7) != 0) {
-      ++count;
-    }
-    std::fclose(file);
+// How many goroutines there are beside main's. One that has done its work is
+// counted until it has left its last function.
+int GoroutinesLeft() {
+  for (int i = 0; i < 100 && NumGoroutine() > 1; ++i) {
+    Sleep(absl::Milliseconds(1));
   }
-  closedir(tasks);
-  return count;
-}
-
-// How many there are more than before. The kernel may list a thread for a
-// moment after it was joined.
-int ThreadsLeft(int before) {
-  int left = CountThreads() - before;
-  for (int i = 0; i < 100 && left > 0; ++i) {
-    absl::SleepFor(absl::Milliseconds(1));
-    left = CountThreads() - before;
-  }
-  return std::max(left, 0);
+  return NumGoroutine() - 1;
 }
 
 constexpr char kUsage[] =
@@ -396,8 +385,7 @@ constexpr char kUsage[] =
 constexpr int kMaxDigesters = 1024;
 
 int Main(int argc, char** argv) {
-  int digesters = std::clamp(
-      static_cast<int>(std::thread::hardware_concurrency()), 1, kMaxDigesters);
+  int digesters = std::clamp(SetMaxProcs(0), 1, kMaxDigesters);
   static constexpr option kOptions[] = {{"help", no_argument, nullptr, 'h'},
                                         {nullptr, 0, nullptr, 0}};
   for (int c; (c = getopt_long(argc, argv, "j:", kOptions, nullptr)) != -1;) {
@@ -427,9 +415,6 @@ int Main(int argc, char** argv) {
   }
   const std::string root = argv[optind];
 
-  // A sanitizer's own thread, if there is one, starts beside the first of ours.
-  std::thread([] {}).join();
-  const int threads_before = CountThreads();
   Meter meter;
   absl::StatusOr<std::vector<Result>> results;
   bool interrupted;
@@ -464,13 +449,15 @@ int Main(int argc, char** argv) {
   }
   std::fprintf(stderr,
                "md5all: %" PRIu64 " files, %" PRIu64
-               " bytes, %.1f MB/s, %" PRIu64 " failed, %d threads left\n",
+               " bytes, %.1f MB/s, %" PRIu64 " failed, %d goroutines left\n",
                meter.files(), meter.bytes(), speed, meter.failed(),
-               ThreadsLeft(threads_before));
+               GoroutinesLeft());
   return status;
 }
 
 }  // namespace
 }  // namespace gochan::md5all
 
-int main(int argc, char** argv) { return gochan::md5all::Main(argc, argv); }
+int main(int argc, char** argv) {
+  return gochan::RunMain([=] { return gochan::md5all::Main(argc, argv); });
+}

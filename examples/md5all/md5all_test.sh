@@ -50,7 +50,7 @@ agrees() {  # agrees ROOT [OPTION...]: same lines as md5sum, status 0, nobody le
   reference "$root" >"$dir/expected" 2>/dev/null
   run "$@" "$root"
   cmp "$dir/out" "$dir/expected" && [[ $status -eq 0 ]] &&
-    grep -q ', 0 failed, 0 threads left$' "$dir/err"
+    grep -q ', 0 failed, 0 goroutines left$' "$dir/err"
 }
 err_says() { grep -qF -- "$1" "$dir/err"; }
 
@@ -110,7 +110,7 @@ run "$dir/no such place"
 check "missing root: status 1" test "$status" -eq 1
 check "missing root: named on stderr" err_says "$dir/no such place"
 check "missing root: no output" test ! -s "$dir/out"
-check "missing root: nobody left" err_says ", 0 threads left"
+check "missing root: nobody left" err_says ", 0 goroutines left"
 
 run "$tree/pipe"
 check "root is a pipe: status 1" test "$status" -eq 1
@@ -122,7 +122,7 @@ if [[ -f /proc/self/mem ]]; then
   run /proc/self/mem
   check "read error: status 1" test "$status" -eq 1
   check "read error: named on stderr" err_says "md5all: /proc/self/mem: "
-  check "read error: counted" err_says ", 1 failed, 0 threads left"
+  check "read error: counted" err_says ", 1 failed, 0 goroutines left"
 fi
 
 # Root reads everything, so become somebody else.
@@ -143,7 +143,7 @@ if "${as_user[@]}" true 2>/dev/null; then
   check "unreadable file: status 1" test "$status" -eq 1
   check "unreadable file: reported" err_says "md5all: $locked/open/secret: Permission denied"
   check "unreadable directory: reported" err_says "md5all: $locked/closed: Permission denied"
-  check "both counted, nobody left" err_says ", 2 failed, 0 threads left"
+  check "both counted, nobody left" err_says ", 2 failed, 0 goroutines left"
 else
   echo "skip  unreadable files: cannot become another user here"
 fi
@@ -184,12 +184,14 @@ elif truncate -s 200G "$huge/0" 2>/dev/null; then
     wait "$background"
     status=$?
     after="$(date +%s%N)"
-    kill "$watchdog" 2>/dev/null
+    # Not TERM: a subshell that has only just started would still run our trap.
+    kill -KILL "$watchdog" 2>/dev/null
+    wait "$watchdog" 2>/dev/null
     background=""
     check "Ctrl-C, -j $jobs: status 130" test "$status" -eq 130
     check "Ctrl-C, -j $jobs: says so" err_says "md5all: interrupted"
     check "Ctrl-C, -j $jobs: no output" test ! -s "$dir/out"
-    check "Ctrl-C, -j $jobs: nobody left" err_says ", 0 threads left"
+    check "Ctrl-C, -j $jobs: nobody left" err_says ", 0 goroutines left"
     echo "      ended $(((after - before) / 1000000)) ms after the signal"
   done
 else

@@ -34,6 +34,8 @@
 #include "runtime/clock.h"
 #include "runtime/park.h"
 #include "runtime/random.h"
+#include "runtime/timers.h"
+#include "runtime/wait_reason.h"
 #include "select/internal/case.h"
 
 namespace gochan::internal {
@@ -125,6 +127,7 @@ class Selecting {
   std::size_t Wait();
   std::size_t Prepare(Node& record, Entry* entries);
   static void Publish(void* self) noexcept;
+  static void TimedOut(void* select);
 
   Case* const cases_;
   const std::size_t n_;
@@ -141,6 +144,7 @@ class Selecting {
   std::size_t entry_count_ = 0;
   Node* record_ = nullptr;
   uint32_t gen_ = 0;
+  runtime::Timer* timer_ = nullptr;  // a goroutine's, if timed
 };
 
 std::size_t Selecting::Run() {
@@ -176,7 +180,9 @@ std::size_t Selecting::RunOver(I* live) {
     }
   }
   if (live_ == 0) {
-    BlockForever(n_ == 0 ? SourceLocation::current() : cases_[0].site);
+    BlockForever(n_ == 0 ? runtime::WaitReason::kSelectNoCases
+                         : runtime::WaitReason::kSelect,
+                 n_ == 0 ? SourceLocation::current() : cases_[0].site);
   }
   for (;;) {
     std::size_t chosen = Poll(live, nullptr);
@@ -363,24 +369,37 @@ std::size_t Selecting::Wait() {
         NodeArena::IndexOf(e.node), gen_, /*select=*/true,
         e.waits_to[Index(Dir::kRecv)] ? Dir::kRecv : Dir::kSend, both);
   }
-  record.park.Prepare(nullptr);
+  record.park.Prepare();
   record.park.ClearLeft();
-  uint32_t result =
-      runtime::Sleep(record.park, &Selecting::Publish, this, due_);
-  bool timed_out = false;
-  if (result < runtime::ParkSlot::kFirstResult) {
-    timed_out = TryClaim(record, gen_, static_cast<uint32_t>(due_case_),
-                         ClaimMode::kTimeout);
-    // Lost: whoever has claimed this select is about to wake it.
-    if (!timed_out) result = runtime::Sleep(record.park, nullptr, nullptr);
+  const runtime::WaitInfo why{runtime::WaitReason::kSelect, &cases_[0].site,
+                              cases_, static_cast<uint32_t>(n_)};
+  uint32_t result;
+  if (due_ == runtime::kNever || runtime::CurrentParty().resumer == nullptr) {
+    result = runtime::Sleep(record.park, &Selecting::Publish, this, why, due_);
+    if (result < runtime::ParkSlot::kFirstResult) {
+      if (TryClaim(record, gen_, 0, ClaimMode::kTimeout)) {
+        result = static_cast<uint32_t>(WakeResult::kOk);
+      } else {
+        // Lost: whoever has claimed this select is about to wake it.
+        result = runtime::Sleep(record.park, nullptr, nullptr, why);
+      }
+    }
+  } else {
+    // A goroutine's timeout is a partner like any other.
+    runtime::Timer timer;
+    timer_ = &timer;
+    result = runtime::Sleep(record.park, &Selecting::Publish, this, why);
+    timer.Stop();
+    timer_ = nullptr;
   }
   if (!Mutated(Mutant::kNoLeft)) record.park.AwaitLeft();
 
   // W1 acquire: the claim that decided; pairs with TryClaim().
   const Claim claim(record.claim.load(std::memory_order_acquire));
   const auto woken = static_cast<WakeResult>(result);
-  const bool chosen = timed_out || woken != WakeResult::kRetry;
-  const std::size_t k = claim.k();
+  const bool chosen = woken != WakeResult::kRetry;
+  const bool timed_out = chosen && claim.mode() == ClaimMode::kTimeout;
+  const std::size_t k = timed_out ? due_case_ : claim.k();
   for (std::size_t i = 0; i < entry_count_; ++i) {
     Entry& entry = entries_[i];
     if (entry.enrolment.node == nullptr) continue;
@@ -405,6 +424,11 @@ void Selecting::Publish(void* arg) noexcept {
   Node& record = *self.record_;
   const uint32_t gen = self.gen_;
   OpenClaim(record, gen);
+  if (self.timer_ != nullptr) {
+    self.timer_->Start(self.due_, &Selecting::TimedOut,
+                       reinterpret_cast<void*>(
+                           uint64_t{NodeArena::IndexOf(&record)} << 30 | gen));
+  }
   for (std::size_t i = 0; i < self.entry_count_; ++i) {
     Entry& entry = self.entries_[i];
     // Claimed already? The rest need not be enrolled.
@@ -431,6 +455,16 @@ void Selecting::Publish(void* arg) noexcept {
     return;
   }
   record.park.SetLeft();
+}
+
+// The select may be over, and its frame gone: the generation says so.
+void Selecting::TimedOut(void* arg) {
+  const auto bits = reinterpret_cast<uintptr_t>(arg);
+  Node& record = NodeArena::At(static_cast<uint32_t>(bits >> 30));
+  const auto gen = static_cast<uint32_t>(bits & WaiterId::kGenMask);
+  if (TryClaim(record, gen, 0, ClaimMode::kTimeout)) {
+    Wake(record, WakeResult::kOk);
+  }
 }
 
 }  // namespace

@@ -4,7 +4,6 @@
 // Behaviours CL: close.
 
 #include <atomic>
-#include <barrier>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -21,21 +20,22 @@
 #include "test/util/counted.h"
 #include "test/util/panics.h"
 #include "test/util/parked.h"
+#include "test/util/parties.h"
 #include "test/util/scale.h"
-#include "test/util/threads.h"
 
 namespace gochan {
 namespace {
 
 using test::Counted;
 using test::MoveOnlyCounted;
-using test::Scaled;
-using test::Threads;
+using test::Parties;
+using test::PartyScaled;
 using test::WaitUntilParked;
 
-using CloseConformance = test::CountedTest;
+using CloseConformance = test::WithParties<test::CountedTest>;
+GOCHAN_FOR_ALL_PARTIES(CloseConformance);
 
-TEST_F(CloseConformance, CL01ClosingNilOrTwicePanics) {
+PARTY_TEST(CloseConformance, CL01ClosingNilOrTwicePanics) {
   EXPECT_PANIC(Chan<int>().Close(), "close of nil channel");
   EXPECT_PANIC(SendChan<int>().Close(), "close of nil channel");
   EXPECT_PANIC(Chan<int>().TryClose(), "close of nil channel");
@@ -61,7 +61,7 @@ TEST_F(CloseConformance, CL01ClosingNilOrTwicePanics) {
   EXPECT_FALSE(SendChan<int>(ch).TryClose());
 }
 
-TEST_F(CloseConformance, CL02SendOnClosedPanicsAndKeepsTheValue) {
+PARTY_TEST(CloseConformance, CL02SendOnClosedPanicsAndKeepsTheValue) {
   for (int cap : {0, 1, 3}) {
     auto ch = MakeChan<MoveOnlyCounted>(cap);
     ch.Close();
@@ -90,7 +90,7 @@ TEST_F(CloseConformance, CL02SendOnClosedPanicsAndKeepsTheValue) {
   }
 }
 
-TEST_F(CloseConformance, CL06BufferedValuesSurviveTheClose) {
+PARTY_TEST(CloseConformance, CL06BufferedValuesSurviveTheClose) {
   for (int cap = 1; cap <= 200; cap += cap < 5 ? 1 : 13) {
     for (int form = 0; form < 5; ++form) {
       auto ch = MakeChan<int>(cap);
@@ -138,14 +138,14 @@ TEST_F(CloseConformance, CL06BufferedValuesSurviveTheClose) {
   }
 }
 
-TEST_F(CloseConformance, CL07CloseWakesEveryReceiver) {
+PARTY_TEST(CloseConformance, CL07CloseWakesEveryReceiver) {
   const int receivers = test::kSanitized ? 100 : 1000;
   for (int cap : {0, 2}) {
     auto ch = MakeChan<int>(cap);
     auto idle = MakeChan<int>();
     std::atomic<int> ended{0};
-    Threads threads;
-    threads.GoEach(receivers, [&, ch](int i) {
+    Parties parties;
+    parties.GoEach(receivers, [&, ch](int i) {
       bool ok = true;
       int value = 42;
       switch (i % 6) {
@@ -186,7 +186,7 @@ TEST_F(CloseConformance, CL07CloseWakesEveryReceiver) {
     WaitUntilParked(ch, static_cast<std::size_t>(receivers));
     EXPECT_EQ(ended.load(), 0);
     ch.Close();
-    threads.Join();
+    parties.Join();
     EXPECT_EQ(ended.load(), receivers);
     EXPECT_EQ(test::Parked(ch), 0u);
     EXPECT_EQ(test::Parked(idle), 0u);
@@ -194,14 +194,14 @@ TEST_F(CloseConformance, CL07CloseWakesEveryReceiver) {
 }
 
 #if GOCHAN_TEST_EXCEPTIONS
-TEST_F(CloseConformance, CL08CloseMakesEveryParkedSenderPanic) {
+PARTY_TEST(CloseConformance, CL08CloseMakesEveryParkedSenderPanic) {
   for (int cap : {0, 1, 2}) {
     auto ch = MakeChan<Counted>(cap);
     auto idle = MakeChan<Counted>();
     for (int i = 0; i < cap; ++i) ch.Send(Counted(i + 1));
     std::atomic<int> panics{0};
-    Threads threads;
-    threads.GoEach(5, [&, ch](int i) {
+    Parties parties;
+    parties.GoEach(5, [&, ch](int i) {
       Counted value(100 + i);
       const std::string text = test::PanicText([&] {
         if (i < 3) {
@@ -218,7 +218,7 @@ TEST_F(CloseConformance, CL08CloseMakesEveryParkedSenderPanic) {
     });
     WaitUntilParked(ch, 5);
     ch.Close();
-    threads.Join();
+    parties.Join();
     EXPECT_EQ(panics.load(), 5);
     EXPECT_EQ(ch.Len(), static_cast<std::size_t>(cap));
     for (int i = 0; i < cap; ++i) {
@@ -234,7 +234,7 @@ TEST_F(CloseConformance, CL08CloseMakesEveryParkedSenderPanic) {
 }
 #endif
 
-TEST_F(CloseConformance, CL09ClosedReceiveOverwritesTheDestination) {
+PARTY_TEST(CloseConformance, CL09ClosedReceiveOverwritesTheDestination) {
   auto ch = MakeChan<Counted>();
   ch.Close();
   Counted value(42);
@@ -276,8 +276,8 @@ TEST_F(CloseConformance, CL09ClosedReceiveOverwritesTheDestination) {
   // The same when the close finds the receiver parked.
   for (int form = 0; form < 3; ++form) {
     auto later = MakeChan<Counted>();
-    Threads threads;
-    threads.Go([form, later] {
+    Parties parties;
+    parties.Go([form, later] {
       Counted destination(42);
       bool open = true;
       switch (form) {
@@ -301,14 +301,14 @@ TEST_F(CloseConformance, CL09ClosedReceiveOverwritesTheDestination) {
   }
 }
 
-TEST_F(CloseConformance, CL11OneOfManyClosersSucceeds) {
+PARTY_TEST(CloseConformance, CL11OneOfManyClosersSucceeds) {
   constexpr int kClosers = 16;
-  const int64_t rounds = Scaled(500);
+  const int64_t rounds = PartyScaled(500);
   Chan<int> ch;
   std::atomic<int> closed{0};
   std::atomic<int> refused{0};
   int64_t round = 0;
-  std::barrier meet(kClosers, [&]() noexcept {
+  test::Meeting meet(kClosers, [&]() noexcept {
     if (round++ > 0) {
       EXPECT_EQ(closed.load(), 1);
       EXPECT_EQ(refused.load(), kClosers - 1);
@@ -317,10 +317,10 @@ TEST_F(CloseConformance, CL11OneOfManyClosersSucceeds) {
     refused = 0;
     ch = MakeChan<int>(static_cast<std::ptrdiff_t>(round % 3));
   });
-  Threads threads(test::ScaledLimit());
-  threads.GoEach(kClosers, [&](int i) {
+  Parties parties(test::ScaledLimit());
+  parties.GoEach(kClosers, [&](int i) {
     for (int64_t r = 0; r < rounds; ++r) {
-      meet.arrive_and_wait();
+      meet.Arrive();
       bool mine = false;
 #if GOCHAN_TEST_EXCEPTIONS
       if (i % 4 != 0) {
@@ -338,17 +338,17 @@ TEST_F(CloseConformance, CL11OneOfManyClosersSucceeds) {
 #endif
       (mine ? closed : refused).fetch_add(1);
     }
-    meet.arrive_and_wait();
+    meet.Arrive();
   });
 }
 
 #if GOCHAN_TEST_EXCEPTIONS
-TEST_F(CloseConformance, CL14ACloseGuardClosesOnceWhileUnwinding) {
+PARTY_TEST(CloseConformance, CL14ACloseGuardClosesOnceWhileUnwinding) {
   for (int cap : {0, 2}) {
     auto ch = MakeChan<int>(cap);
     std::vector<int> received;
-    Threads threads;
-    threads.Go([&, ch] {
+    Parties parties;
+    parties.Go([&, ch] {
       for (int value : ch) received.push_back(value);
     });
     bool caught = false;
@@ -362,7 +362,7 @@ TEST_F(CloseConformance, CL14ACloseGuardClosesOnceWhileUnwinding) {
       caught = std::string(error.what()) == "mid-stream";
     }
     EXPECT_TRUE(caught);
-    threads.Join();
+    parties.Join();
     EXPECT_EQ(received, (std::vector<int>{0, 1, 2}));
     EXPECT_PANIC(ch.Close(), "close of closed channel");
   }

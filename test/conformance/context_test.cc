@@ -15,7 +15,6 @@
 #include <optional>
 #include <random>
 #include <string>
-#include <thread>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -25,22 +24,27 @@
 #include "absl/time/time.h"
 #include "chan/chan.h"
 #include "ctx/internal/node.h"
+#include "go/go.h"
 #include "gtest/gtest.h"
 #include "runtime/timers.h"
 #include "select/select.h"
 #include "test/util/allocations.h"
 #include "test/util/panics.h"
+#include "test/util/parties.h"
+#include "test/util/patience.h"
 #include "test/util/scale.h"
 #include "test/util/sequence.h"
-#include "test/util/threads.h"
 
 namespace gochan {
 namespace {
 
 using test::Event;
 using test::kPause;
-using test::Scaled;
-using test::Threads;
+using test::Parties;
+using test::PartyScaled;
+
+using ContextConformance = test::WithParties<>;
+GOCHAN_FOR_ALL_PARTIES(ContextConformance);
 
 const absl::Status kCanceled = absl::CancelledError("context canceled");
 const absl::Status kDeadlineExceeded =
@@ -77,7 +81,7 @@ void ExpectEnded(const Context& ctx, const absl::Status& err) {
 // Roots and cancellation
 // -----------------------------------------------------------------------------
 
-TEST(ContextConformance, CX01BackgroundAndTodoNeverEnd) {
+PARTY_TEST(ContextConformance, CX01BackgroundAndTodoNeverEnd) {
   static constexpr Key<int> kKey;
   for (const Context& ctx : {Background(), TODO()}) {
     EXPECT_EQ(ctx.Deadline(), std::nullopt);
@@ -91,7 +95,7 @@ TEST(ContextConformance, CX01BackgroundAndTodoNeverEnd) {
   EXPECT_FALSE(Background() == TODO());
 }
 
-TEST(ContextConformance, CX02WithCancelEndsWhenCancelled) {
+PARTY_TEST(ContextConformance, CX02WithCancelEndsWhenCancelled) {
   auto [ctx, cancel] = WithCancel(Background());
   EXPECT_EQ(ctx.String(), "context.Background.WithCancel");
   ASSERT_FALSE(ctx.Done().IsNil());
@@ -103,7 +107,7 @@ TEST(ContextConformance, CX02WithCancelEndsWhenCancelled) {
   EXPECT_FALSE(ctx.Done().Recv().ok);  // and again
 }
 
-TEST(ContextConformance, CX03CancellationIsSynchronous) {
+PARTY_TEST(ContextConformance, CX03CancellationIsSynchronous) {
   constexpr int kDeep = 1000;
   constexpr int kWide = 1000;
   auto [root, cancel] = WithCancel(Background());
@@ -124,9 +128,9 @@ TEST(ContextConformance, CX03CancellationIsSynchronous) {
 
 // The second canceller returns while the first is still on its way: it must
 // have seen to all descendants itself.
-TEST(ContextConformance, CX03EveryCancellerReturnsToAFinishedTree) {
+PARTY_TEST(ContextConformance, CX03EveryCancellerReturnsToAFinishedTree) {
   constexpr int kCancellers = 4;
-  for (int64_t round = Scaled(200); round > 0; --round) {
+  for (int64_t round = PartyScaled(200); round > 0; --round) {
     auto [root, cancel] = WithCancel(Background());
     std::vector<Context> all;
     std::vector<CancelFunc> cancels;
@@ -138,17 +142,18 @@ TEST(ContextConformance, CX03EveryCancellerReturnsToAFinishedTree) {
       if (i % 8 == 0) parent = ctx;
     }
     std::atomic<int> ready{0};
-    Threads threads;
-    threads.GoEach(kCancellers, [&, cancel = cancel](int) {
+    Parties parties;
+    parties.GoEach(kCancellers, [&, cancel = cancel](int) {
       ready.fetch_add(1);
-      while (ready.load() < kCancellers) std::this_thread::yield();
+      while (ready.load() < kCancellers) Yield();
       cancel();
       for (const Context& ctx : all) EXPECT_FALSE(ctx.Err().ok());
     });
   }
 }
 
-TEST(ContextConformance, CX04CancellingAgainDoesNothingAndDoneIsOneChannel) {
+PARTY_TEST(ContextConformance,
+           CX04CancellingAgainDoesNothingAndDoneIsOneChannel) {
   static constexpr Key<int> kKey;
   auto [ctx, cancel] = WithCancel(Background());
   const RecvChan<Unit> done = ctx.Done();
@@ -157,8 +162,8 @@ TEST(ContextConformance, CX04CancellingAgainDoesNothingAndDoneIsOneChannel) {
   EXPECT_EQ(value.Done(), done);
   EXPECT_EQ(WithValue(value, kKey, 2).Done(), done);
   {
-    Threads threads;
-    threads.GoEach(64, [cancel = cancel](int) { cancel(); });
+    Parties parties;
+    parties.GoEach(64, [cancel = cancel](int) { cancel(); });
   }
   ExpectEnded(ctx, kCanceled);
   EXPECT_EQ(ctx.Done(), done);
@@ -167,7 +172,7 @@ TEST(ContextConformance, CX04CancellingAgainDoesNothingAndDoneIsOneChannel) {
   EXPECT_EQ(value.Err(), kCanceled);
 }
 
-TEST(ContextConformance, CX05ChildOfACancelledParentIsCancelled) {
+PARTY_TEST(ContextConformance, CX05ChildOfACancelledParentIsCancelled) {
   const absl::Status why = absl::AbortedError("why");
   auto [parent, cancel] = WithCancelCause(Background());
   cancel(why);
@@ -191,7 +196,7 @@ TEST(ContextConformance, CX05ChildOfACancelledParentIsCancelled) {
   EXPECT_EQ(runtime::PendingTimers(), 0u);
 }
 
-TEST(ContextConformance, CX06CancelledChildLeavesItsParentAndSiblings) {
+PARTY_TEST(ContextConformance, CX06CancelledChildLeavesItsParentAndSiblings) {
   auto [parent, cancel_parent] = WithCancel(Background());
   for (const bool timed : {false, true}) {
     auto make = [&, &parent = parent] {
@@ -224,7 +229,7 @@ TEST(ContextConformance, CX06CancelledChildLeavesItsParentAndSiblings) {
 // Deadlines
 // -----------------------------------------------------------------------------
 
-TEST(ContextConformance, CX08PassedDeadlineEndsWithDeadlineExceeded) {
+PARTY_TEST(ContextConformance, CX08PassedDeadlineEndsWithDeadlineExceeded) {
   auto [ctx, cancel] = WithTimeout(Background(), absl::Milliseconds(1));
   auto [child, cancel_child] = WithCancel(ctx);
   EXPECT_FALSE(child.Done().Recv().ok);
@@ -247,7 +252,7 @@ TEST(ContextConformance, CX08PassedDeadlineEndsWithDeadlineExceeded) {
   ExpectEnded(at, kDeadlineExceeded, slow);
 }
 
-TEST(ContextConformance, CX10TheEarlierDeadlineCounts) {
+PARTY_TEST(ContextConformance, CX10TheEarlierDeadlineCounts) {
   const absl::Time soon = absl::Now() + absl::Milliseconds(20);
   const absl::Time far = soon + absl::Hours(1);
   {
@@ -286,7 +291,7 @@ TEST(ContextConformance, CX10TheEarlierDeadlineCounts) {
   ExpectOpen(never);
 }
 
-TEST(ContextConformance, CX11CancelAndDeadlineInEitherOrder) {
+PARTY_TEST(ContextConformance, CX11CancelAndDeadlineInEitherOrder) {
   {
     auto [ctx, cancel] = WithTimeout(Background(), absl::Hours(1));
     EXPECT_EQ(runtime::PendingTimers(), 1u);
@@ -331,7 +336,7 @@ Context Wrap(const Context& ctx) {
   return FromInterface(std::make_shared<Wrapper>(ctx));
 }
 
-TEST(ContextConformance, CX13ValueIsTheNearestOneOutwards) {
+PARTY_TEST(ContextConformance, CX13ValueIsTheNearestOneOutwards) {
   static constexpr Key<std::string> k1("k1");
   static constexpr Key<std::string> k2("k2");
   static constexpr Key<int> k3("k3");
@@ -368,7 +373,7 @@ TEST(ContextConformance, CX13ValueIsTheNearestOneOutwards) {
   check(cancellable, "eins", "zwei", 3);
 }
 
-TEST(ContextConformance, CX15KeysMatchByIdentity) {
+PARTY_TEST(ContextConformance, CX15KeysMatchByIdentity) {
   static constexpr Key<int> a("same");
   static constexpr Key<int> b("same");
   static constexpr Key<std::string> typed("same");
@@ -382,7 +387,7 @@ TEST(ContextConformance, CX15KeysMatchByIdentity) {
   EXPECT_EQ(ctx.Value(other), nullptr);
 }
 
-TEST(ContextConformance, CX16NilParentIsRejected) {
+PARTY_TEST(ContextConformance, CX16NilParentIsRejected) {
   static constexpr Key<int> kKey;
   constexpr char kText[] = "cannot create context from nil parent";
   const Context nil;
@@ -409,7 +414,7 @@ TEST(ContextConformance, CX16NilParentIsRejected) {
 // Causes
 // -----------------------------------------------------------------------------
 
-TEST(ContextConformance, CX17CauseIsTheGivenStatus) {
+PARTY_TEST(ContextConformance, CX17CauseIsTheGivenStatus) {
   const absl::Status why = absl::DataLossError("disk");
   {
     auto [ctx, cancel] = WithCancelCause(Background());
@@ -433,7 +438,7 @@ TEST(ContextConformance, CX17CauseIsTheGivenStatus) {
   ExpectEnded(ctx, kCanceled);
 }
 
-TEST(ContextConformance, CX18TheFirstCancellationFixesTheCause) {
+PARTY_TEST(ContextConformance, CX18TheFirstCancellationFixesTheCause) {
   const absl::Status parent_cause = absl::InternalError("parent");
   const absl::Status child_cause = absl::InternalError("child");
   for (const bool parent_first : {true, false}) {
@@ -467,23 +472,23 @@ TEST(ContextConformance, CX18TheFirstCancellationFixesTheCause) {
   }
 }
 
-TEST(ContextConformance, CX18RacingCancellersAgreeOnOneCause) {
-  for (int64_t round = Scaled(500); round > 0; --round) {
+PARTY_TEST(ContextConformance, CX18RacingCancellersAgreeOnOneCause) {
+  for (int64_t round = PartyScaled(500); round > 0; --round) {
     auto [parent, cancel_parent] = WithCancelCause(Background());
     auto [child, cancel_child] = WithCancelCause(parent);
     std::atomic<int> ready{0};
-    Threads threads;
-    threads.Go([&, cancel = cancel_parent, child = child] {
+    Parties parties;
+    parties.Go([&, cancel = cancel_parent, child = child] {
       ready.fetch_add(1);
-      while (ready.load() < 2) std::this_thread::yield();
+      while (ready.load() < 2) Yield();
       cancel(absl::InternalError("parent"));
       const absl::Status seen = child.Cause();
       EXPECT_FALSE(seen.ok());
       EXPECT_EQ(child.Cause(), seen);
     });
-    threads.Go([&, cancel = cancel_child, child = child] {
+    parties.Go([&, cancel = cancel_child, child = child] {
       ready.fetch_add(1);
-      while (ready.load() < 2) std::this_thread::yield();
+      while (ready.load() < 2) Yield();
       cancel(absl::InternalError("child"));
       const absl::Status seen = child.Cause();
       EXPECT_FALSE(seen.ok());
@@ -496,7 +501,7 @@ TEST(ContextConformance, CX18RacingCancellersAgreeOnOneCause) {
 // AfterFunc
 // -----------------------------------------------------------------------------
 
-TEST(ContextConformance, CX23AfterFuncRunsOnceBesideTheCanceller) {
+PARTY_TEST(ContextConformance, CX23AfterFuncRunsOnceBesideTheCanceller) {
   {
     auto [ctx, cancel] = WithCancel(Background());
     Event go_on;
@@ -541,7 +546,7 @@ TEST(ContextConformance, CX23AfterFuncRunsOnceBesideTheCanceller) {
 
 // What only the parent or a deadline can still end is kept for the function,
 // though no handle is left.
-TEST(ContextConformance, CX23AfterFuncOfAContextWithoutHandlesRuns) {
+PARTY_TEST(ContextConformance, CX23AfterFuncOfAContextWithoutHandlesRuns) {
   auto [root, cancel_root] = WithCancel(Background());
   Event ran;
   Event timed;
@@ -561,7 +566,7 @@ TEST(ContextConformance, CX23AfterFuncOfAContextWithoutHandlesRuns) {
   EXPECT_EQ(Children(root), 0);
 }
 
-TEST(ContextConformance, CX24StopBeforeCancellation) {
+PARTY_TEST(ContextConformance, CX24StopBeforeCancellation) {
   std::atomic<int> runs{0};
   auto [ctx, cancel] = WithCancel(Background());
   const StopFunc stop = AfterFunc(ctx, [&] { runs.fetch_add(1); });
@@ -585,27 +590,27 @@ TEST(ContextConformance, CX24StopBeforeCancellation) {
   }
   EXPECT_TRUE(orphaned());
   EXPECT_FALSE(orphaned());
-  std::this_thread::sleep_for(kPause);
+  test::PauseFor(kPause);
   EXPECT_EQ(runs.load(), 0);
 }
 
-TEST(ContextConformance, CX24StopRacesCancellation) {
-  for (int64_t round = Scaled(300); round > 0; --round) {
+PARTY_TEST(ContextConformance, CX24StopRacesCancellation) {
+  for (int64_t round = PartyScaled(300); round > 0; --round) {
     auto [ctx, cancel] = WithCancel(Background());
     Event ran;
     const StopFunc stop = AfterFunc(ctx, [&] { ran.Set(); });
     std::atomic<int> ready{0};
     bool stopped = false;
     {
-      Threads threads;
-      threads.Go([&, cancel = cancel] {
+      Parties parties;
+      parties.Go([&, cancel = cancel] {
         ready.fetch_add(1);
-        while (ready.load() < 2) std::this_thread::yield();
+        while (ready.load() < 2) Yield();
         cancel();
       });
-      threads.Go([&] {
+      parties.Go([&] {
         ready.fetch_add(1);
-        while (ready.load() < 2) std::this_thread::yield();
+        while (ready.load() < 2) Yield();
         stopped = stop();
       });
     }
@@ -614,7 +619,7 @@ TEST(ContextConformance, CX24StopRacesCancellation) {
   }
 }
 
-TEST(ContextConformance, CX27WithoutCancelKeepsTheValuesAlone) {
+PARTY_TEST(ContextConformance, CX27WithoutCancelKeepsTheValuesAlone) {
   static constexpr Key<int> kKey;
   auto [parent, cancel] =
       WithTimeout(WithValue(Background(), kKey, 7), absl::Hours(1));
@@ -688,7 +693,7 @@ class AfterFuncContext : public ContextInterface {
   mutable std::list<absl::AnyInvocable<void()>> functions_;
 };
 
-TEST(ContextConformance, CX29ForeignAfterFuncIsUsedAndUnregistered) {
+PARTY_TEST(ContextConformance, CX29ForeignAfterFuncIsUsedAndUnregistered) {
   auto foreign = std::make_shared<AfterFuncContext>();
   const Context parent = FromInterface(foreign);
   auto [a, cancel_a] = WithCancel(parent);
@@ -730,7 +735,7 @@ struct PlainContext : ContextInterface {
   Chan<Unit> done = MakeChan<Unit>();
 };
 
-TEST(ContextConformance, CX29ForeignDoneChannelIsWatched) {
+PARTY_TEST(ContextConformance, CX29ForeignDoneChannelIsWatched) {
   auto foreign = std::make_shared<PlainContext>();
   const Context parent = FromInterface(foreign);
   auto [a, cancel_a] = WithCancel(parent);
@@ -758,7 +763,7 @@ TEST(ContextConformance, CX29ForeignDoneChannelIsWatched) {
   EXPECT_EQ(runs.load(), 0);
 }
 
-TEST(ContextConformance, CX29ForeignWrapperOfOursAttachesToOurs) {
+PARTY_TEST(ContextConformance, CX29ForeignWrapperOfOursAttachesToOurs) {
   const absl::Status why = absl::AbortedError("why");
   auto [inner, cancel] = WithCancelCause(Background());
   auto [child, cancel_child] = WithCancel(Wrap(inner));
@@ -768,26 +773,26 @@ TEST(ContextConformance, CX29ForeignWrapperOfOursAttachesToOurs) {
   EXPECT_EQ(Wrap(inner).Cause(), why);
 }
 
-TEST(ContextConformance, CX29ForeignEndRacesChildren) {
-  for (int64_t round = Scaled(200); round > 0; --round) {
+PARTY_TEST(ContextConformance, CX29ForeignEndRacesChildren) {
+  for (int64_t round = PartyScaled(200); round > 0; --round) {
     for (const bool after : {false, true}) {
       auto with = std::make_shared<AfterFuncContext>();
       auto plain = std::make_shared<PlainContext>();
       const Context parent = after ? FromInterface(with) : FromInterface(plain);
       std::atomic<int> ready{0};
-      Threads threads;
-      threads.Go([&] {
+      Parties parties;
+      parties.Go([&] {
         ready.fetch_add(1);
-        while (ready.load() < 3) std::this_thread::yield();
+        while (ready.load() < 3) Yield();
         if (after) {
           with->Cancel(kCanceled);
         } else {
           plain->done.Close();
         }
       });
-      threads.GoEach(2, [&, parent](int i) {
+      parties.GoEach(2, [&, parent](int i) {
         ready.fetch_add(1);
-        while (ready.load() < 3) std::this_thread::yield();
+        while (ready.load() < 3) Yield();
         auto [ctx, cancel] = WithCancel(parent);
         if (i == 0) {
           EXPECT_FALSE(ctx.Done().Recv().ok);
@@ -796,7 +801,7 @@ TEST(ContextConformance, CX29ForeignEndRacesChildren) {
         }
         EXPECT_EQ(ctx.Err(), kCanceled);
       });
-      threads.Join();
+      parties.Join();
     }
   }
 }
@@ -805,11 +810,11 @@ TEST(ContextConformance, CX29ForeignEndRacesChildren) {
 // Many at once
 // -----------------------------------------------------------------------------
 
-TEST(ContextConformance, CX30SimultaneousCancelsOfATree) {
+PARTY_TEST(ContextConformance, CX30SimultaneousCancelsOfATree) {
   constexpr int kNodes = 100;
   constexpr int kThreads = 4;
   std::mt19937 random(30);
-  for (int64_t round = Scaled(1000); round > 0; --round) {
+  for (int64_t round = PartyScaled(1000); round > 0; --round) {
     std::vector<Context> tree = {Background()};
     std::vector<CancelFunc> cancels;
     for (int i = 0; i < kNodes; ++i) {
@@ -819,8 +824,8 @@ TEST(ContextConformance, CX30SimultaneousCancelsOfATree) {
     }
     std::shuffle(cancels.begin(), cancels.end(), random);
     {
-      Threads threads;
-      threads.GoEach(kThreads, [&](int t) {
+      Parties parties;
+      parties.GoEach(kThreads, [&](int t) {
         for (int i = t; i < kNodes; i += kThreads) cancels[i]();
       });
     }
@@ -832,27 +837,27 @@ TEST(ContextConformance, CX30SimultaneousCancelsOfATree) {
   }
 }
 
-TEST(ContextConformance, CX31ChildCancelledWhenTheParentIsDone) {
-  for (int64_t round = Scaled(2000); round > 0; --round) {
+PARTY_TEST(ContextConformance, CX31ChildCancelledWhenTheParentIsDone) {
+  for (int64_t round = PartyScaled(2000); round > 0; --round) {
     auto [parent, cancel_parent] = WithCancel(Background());
     auto [child, cancel_child] = WithCancel(parent);
-    Threads threads;
-    threads.Go([parent = parent, cancel = cancel_child] {
+    Parties parties;
+    parties.Go([parent = parent, cancel = cancel_child] {
       (void)parent.Done().Recv();
       cancel();
     });
     cancel_parent();
     (void)child.Done().Recv();
-    threads.Join();
+    parties.Join();
     ASSERT_EQ(child.Err(), kCanceled);
   }
 }
 
-TEST(ContextConformance, CX32LayersKeepTheirValues) {
+PARTY_TEST(ContextConformance, CX32LayersKeepTheirValues) {
   static const Key<int> keys[64];
   std::mt19937 random(32);
   for (const bool timeout : {false, true}) {
-    for (int64_t round = Scaled(200); round > 0; --round) {
+    for (int64_t round = PartyScaled(200); round > 0; --round) {
       Context ctx = Background();
       std::vector<CancelFunc> cancels;
       std::vector<int> values;
@@ -916,7 +921,7 @@ double AllocationsPerRun(Fn fn) {
   return static_cast<double>(test::Allocations() - before) / kRuns;
 }
 
-TEST(ContextConformance, CX35AllocationBudget) {
+PARTY_TEST(ContextConformance, CX35AllocationBudget) {
   static constexpr Key<int> kKey;
   EXPECT_EQ(AllocationsPerRun([] { Background(); }), 0);
   EXPECT_LE(AllocationsPerRun([] {
@@ -945,19 +950,19 @@ TEST(ContextConformance, CX35AllocationBudget) {
   EXPECT_EQ(test::LiveAllocations(), live);
 }
 
-TEST(ContextConformance, HB10WritesBeforeCancelAreVisible) {
-  for (int64_t round = Scaled(2000); round > 0; --round) {
+PARTY_TEST(ContextConformance, HB10WritesBeforeCancelAreVisible) {
+  for (int64_t round = PartyScaled(2000); round > 0; --round) {
     auto [ctx, cancel] = WithCancel(Background());
     auto [child, cancel_child] = WithCancel(ctx);
     int plain = 0;
-    Threads threads;
-    threads.GoEach(3, [&, child = child](int how) {
+    Parties parties;
+    parties.GoEach(3, [&, child = child](int how) {
       if (how == 0) {
         (void)child.Done().Recv();
       } else if (how == 1) {
-        while (child.Err().ok()) std::this_thread::yield();
+        while (child.Err().ok()) Yield();
       } else {
-        while (child.Cause().ok()) std::this_thread::yield();
+        while (child.Cause().ok()) Yield();
       }
       EXPECT_EQ(plain, 1);
     });

@@ -20,19 +20,20 @@
 #include "test/util/counted.h"
 #include "test/util/panics.h"
 #include "test/util/parked.h"
-#include "test/util/threads.h"
+#include "test/util/parties.h"
 
 namespace gochan {
 namespace {
 
 using test::Counted;
 using test::MoveOnlyCounted;
-using test::Threads;
+using test::Parties;
 using test::WaitUntilParked;
 
-using MakeConformance = test::CountedTest;
+using MakeConformance = test::WithParties<test::CountedTest>;
+GOCHAN_FOR_ALL_PARTIES(MakeConformance);
 
-TEST_F(MakeConformance, MK01NoCapacityIsUnbuffered) {
+PARTY_TEST(MakeConformance, MK01NoCapacityIsUnbuffered) {
   for (const Chan<int>& ch : {MakeChan<int>(), MakeChan<int>(0)}) {
     EXPECT_FALSE(ch.IsNil());
     EXPECT_EQ(ch.Cap(), 0u);
@@ -42,7 +43,7 @@ TEST_F(MakeConformance, MK01NoCapacityIsUnbuffered) {
   }
 }
 
-TEST_F(MakeConformance, MK02LenCountsBufferedElementsCapStays) {
+PARTY_TEST(MakeConformance, MK02LenCountsBufferedElementsCapStays) {
   for (std::size_t cap = 0; cap <= 200; ++cap) {
     auto ch = MakeChan<int>(static_cast<std::ptrdiff_t>(cap));
     // Twice, so that the second round starts in the middle of the ring.
@@ -71,7 +72,7 @@ TEST_F(MakeConformance, MK02LenCountsBufferedElementsCapStays) {
   }
 }
 
-TEST_F(MakeConformance, MK03NegativeCapacityPanicsAndAllocatesNothing) {
+PARTY_TEST(MakeConformance, MK03NegativeCapacityPanicsAndAllocatesNothing) {
   // Once first: what a first panic sets up is not the channel's.
   volatile std::ptrdiff_t capacity = -1;
   EXPECT_PANIC(MakeChan<int>(capacity), "makechan: size out of range");
@@ -98,7 +99,7 @@ TEST_F(MakeConformance, MK03NegativeCapacityPanicsAndAllocatesNothing) {
   }
 }
 
-TEST_F(MakeConformance, MK05NilHasNoLenAndNoCap) {
+PARTY_TEST(MakeConformance, MK05NilHasNoLenAndNoCap) {
   Chan<int> ch;
   SendChan<int> send;
   RecvChan<int> recv;
@@ -110,13 +111,13 @@ TEST_F(MakeConformance, MK05NilHasNoLenAndNoCap) {
   EXPECT_EQ(recv.Cap(), 0u);
 }
 
-TEST_F(MakeConformance, MK06LenNeverCountsParkedParties) {
+PARTY_TEST(MakeConformance, MK06LenNeverCountsParkedParties) {
   {
     auto ch = MakeChan<int>(3);
     for (int i = 0; i < 3; ++i) ch.Send(i);
-    Threads threads;
+    Parties parties;
     for (int i = 3; i < 6; ++i) {
-      threads.Go([ch, i] { ch.Send(i); });
+      parties.Go([ch, i] { ch.Send(i); });
       WaitUntilParked(ch, static_cast<std::size_t>(i - 2));
     }
     EXPECT_EQ(ch.Len(), 3u);
@@ -128,16 +129,16 @@ TEST_F(MakeConformance, MK06LenNeverCountsParkedParties) {
   }
   {
     auto ch = MakeChan<int>();
-    Threads threads;
-    threads.Go([ch] { ch.Send(7); });
+    Parties parties;
+    parties.Go([ch] { ch.Send(7); });
     WaitUntilParked(ch, 1);
     EXPECT_EQ(ch.Len(), 0u);
     EXPECT_EQ(ch.Recv().value, 7);
   }
   {
     auto ch = MakeChan<int>(4);
-    Threads threads;
-    threads.GoEach(2, [ch](int) { EXPECT_TRUE(ch.Recv().ok); });
+    Parties parties;
+    parties.GoEach(2, [ch](int) { EXPECT_TRUE(ch.Recv().ok); });
     WaitUntilParked(ch, 2);
     EXPECT_EQ(ch.Len(), 0u);
     ch.Send(1);
@@ -149,7 +150,7 @@ TEST_F(MakeConformance, MK06LenNeverCountsParkedParties) {
   }
 }
 
-TEST_F(MakeConformance, MK08EmptyElementsAreCounted) {
+PARTY_TEST(MakeConformance, MK08EmptyElementsAreCounted) {
   struct Empty {};
   const auto check = []<typename T>(T, std::ptrdiff_t cap) {
     auto ch = MakeChan<T>(cap);
@@ -167,8 +168,8 @@ TEST_F(MakeConformance, MK08EmptyElementsAreCounted) {
       }
       EXPECT_FALSE(ch.TryRecv().has_value());
     }
-    Threads threads;
-    threads.Go([ch] {
+    Parties parties;
+    parties.Go([ch] {
       for (int i = 0; i < 100; ++i) ch.Send(T{});
       ch.Close();
     });
@@ -183,7 +184,7 @@ TEST_F(MakeConformance, MK08EmptyElementsAreCounted) {
   }
 }
 
-TEST_F(MakeConformance, MK10MoveOnlyElementsGoThroughEveryOperation) {
+PARTY_TEST(MakeConformance, MK10MoveOnlyElementsGoThroughEveryOperation) {
   using Pointer = std::unique_ptr<int>;
   for (std::ptrdiff_t cap : {1, 3}) {
     auto ch = MakeChan<Pointer>(cap);
@@ -230,8 +231,8 @@ TEST_F(MakeConformance, MK10MoveOnlyElementsGoThroughEveryOperation) {
   }
   // Hand-over between threads, with no buffer in between.
   auto ch = MakeChan<Pointer>();
-  Threads threads;
-  threads.Go([ch] {
+  Parties parties;
+  parties.Go([ch] {
     for (int i = 0; i < 100; ++i) ch.Send(std::make_unique<int>(i));
     ch.Close();
   });
@@ -240,7 +241,7 @@ TEST_F(MakeConformance, MK10MoveOnlyElementsGoThroughEveryOperation) {
   EXPECT_EQ(next, 100);
 }
 
-TEST_F(MakeConformance, MK10NoCopyIsMadeOfAMovedValue) {
+PARTY_TEST(MakeConformance, MK10NoCopyIsMadeOfAMovedValue) {
   auto ch = MakeChan<Counted>(2);
   const int64_t copies = test::InstanceCounts::copies.load();
   ch.Send(Counted(1));
@@ -269,8 +270,8 @@ void RunThroughEveryWay() {
 
     // Handed over to a parked receiver, and by a parked sender.
     auto direct = MakeChan<T>(cap);
-    Threads threads;
-    threads.Go([direct] {
+    Parties parties;
+    parties.Go([direct] {
       EXPECT_EQ(direct.RecvOptional()->value(), 5);
       for (int64_t i = 0; i < 20; ++i) direct.Send(T(i));
       direct.Close();
@@ -289,7 +290,7 @@ void RunThroughEveryWay() {
     EXPECT_EQ(refused.value(), 99);
     // Parked, and refused by the close.
     for (std::ptrdiff_t i = ch.Len(); i < cap; ++i) ch.Send(T(int64_t{i}));
-    threads.Go([ch] {
+    parties.Go([ch] {
       T value(int64_t{1234});
       EXPECT_PANIC(ch.Send(std::move(value)), "send on closed channel");
       EXPECT_EQ(value.value(), 1234);
@@ -300,7 +301,7 @@ void RunThroughEveryWay() {
   }
 }
 
-TEST_F(MakeConformance, MK13EveryElementIsDestroyedOnce) {
+PARTY_TEST(MakeConformance, MK13EveryElementIsDestroyedOnce) {
   RunThroughEveryWay<Counted>();
   RunThroughEveryWay<MoveOnlyCounted>();
   RunThroughEveryWay<test::NoDefaultCounted>();
@@ -308,7 +309,7 @@ TEST_F(MakeConformance, MK13EveryElementIsDestroyedOnce) {
   RunThroughEveryWay<test::ThrowingCounted>();
 }
 
-TEST_F(MakeConformance, MK15HandlesAlias) {
+PARTY_TEST(MakeConformance, MK15HandlesAlias) {
   auto a = MakeChan<int>(1);
   auto b = MakeChan<int>(1);
   const Chan<int> copy = a;
@@ -351,7 +352,7 @@ TEST_F(MakeConformance, MK15HandlesAlias) {
   EXPECT_EQ(recv.Recv().value, 4);
 }
 
-TEST_F(MakeConformance, MK16AnEmptyLookingElementIsNoClose) {
+PARTY_TEST(MakeConformance, MK16AnEmptyLookingElementIsNoClose) {
   auto optionals = MakeChan<std::optional<int>>(1);
   optionals.Send(std::nullopt);
   auto [optional, ok] = optionals.Recv();
@@ -392,15 +393,15 @@ TEST_F(MakeConformance, MK16AnEmptyLookingElementIsNoClose) {
   EXPECT_FALSE(bools.Recv().ok);
 }
 
-TEST_F(MakeConformance, MK18ChannelsOfChannels) {
+PARTY_TEST(MakeConformance, MK18ChannelsOfChannels) {
   struct Request {
     int number;
     Chan<int> reply;
   };
   for (std::ptrdiff_t cap : {0, 4}) {
     auto requests = MakeChan<Request>(cap);
-    Threads threads;
-    threads.Go([requests] {
+    Parties parties;
+    parties.Go([requests] {
       for (Request request : requests) {
         request.reply.Send(request.number * 2);
         request.reply.Close();

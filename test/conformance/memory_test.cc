@@ -7,7 +7,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -17,8 +16,8 @@
 #include "test/util/allocations.h"
 #include "test/util/counted.h"
 #include "test/util/parked.h"
+#include "test/util/parties.h"
 #include "test/util/scale.h"
-#include "test/util/threads.h"
 
 namespace gochan {
 namespace {
@@ -26,12 +25,13 @@ namespace {
 using test::Allocations;
 using test::LiveAllocations;
 using test::Parked;
+using test::Parties;
+using test::PartyScaled;
 using test::ResidentBytes;
-using test::Scaled;
-using test::Threads;
 using test::WaitUntilParked;
 
-using MemoryConformance = test::CountedTest;
+using MemoryConformance = test::WithParties<test::CountedTest>;
+GOCHAN_FOR_ALL_PARTIES(MemoryConformance);
 
 // Resident memory does not grow by `limit` from run to run. What leaks grows
 // every time; what is touched for the first time (a stack, an arena's page)
@@ -51,20 +51,20 @@ void ExpectNoGrowth(int64_t limit, Run run) {
                 << " bytes in each of three runs";
 }
 
-TEST_F(MemoryConformance, ME01AnIdleCaseKeepsNoRecords) {
-  const int64_t rounds = Scaled(100'000);
+PARTY_TEST(MemoryConformance, ME01AnIdleCaseKeepsNoRecords) {
+  const int64_t rounds = PartyScaled(100'000);
   // The busy case is ready or must be waited for, in turn; the idle channel has
   // nobody else on it, or a party that never leaves.
   for (bool somebody_parked : {false, true}) {
     auto busy = MakeChan<int>();
     auto idle = MakeChan<int>();
-    Threads threads(test::ScaledLimit());
+    Parties parties(test::ScaledLimit());
     if (somebody_parked) {
-      threads.Go([idle] { EXPECT_FALSE(idle.Recv().ok); });
+      parties.Go([idle] { EXPECT_FALSE(idle.Recv().ok); });
       WaitUntilParked(idle, 1);
     }
     const std::size_t others = somebody_parked ? 1 : 0;
-    threads.Go([busy] {
+    parties.Go([busy] {
       while (busy.Recv().ok) {
       }
     });
@@ -83,22 +83,22 @@ TEST_F(MemoryConformance, ME01AnIdleCaseKeepsNoRecords) {
   }
 }
 
-TEST_F(MemoryConformance, ME03ReceivedElementsAreReleasedAtOnce) {
+PARTY_TEST(MemoryConformance, ME03ReceivedElementsAreReleasedAtOnce) {
   for (int cap : {0, 1, 2, 5}) {
     auto ch = MakeChan<std::shared_ptr<int>>(cap);
     const auto pass = [&](auto&& receive) {
       auto value = std::make_shared<int>(1);
       const std::weak_ptr<int> watch = value;
-      Threads threads;
-      threads.Go([&, ch] { ch.Send(std::move(value)); });
+      Parties parties;
+      parties.Go([&, ch] { ch.Send(std::move(value)); });
       if (cap == 0) {
         WaitUntilParked(ch, 1);
       } else {
-        threads.Join();
+        parties.Join();
       }
       {
         std::shared_ptr<int> received = receive();
-        threads.Join();
+        parties.Join();
         ASSERT_NE(received, nullptr);
         EXPECT_EQ(received.use_count(), 1);
         EXPECT_FALSE(watch.expired());
@@ -144,8 +144,8 @@ TEST_F(MemoryConformance, ME03ReceivedElementsAreReleasedAtOnce) {
   EXPECT_EQ(value.use_count(), 1);
 }
 
-TEST_F(MemoryConformance, ME05MakingAndDroppingChannelsLeavesNoGrowth) {
-  const int64_t rounds = Scaled(30'000);
+PARTY_TEST(MemoryConformance, ME05MakingAndDroppingChannelsLeavesNoGrowth) {
+  const int64_t rounds = PartyScaled(30'000);
   for (int cap : {0, 1, 100}) {
     const auto run = [&](int64_t n) {
       for (int64_t i = 0; i < n; ++i) {
@@ -165,8 +165,8 @@ TEST_F(MemoryConformance, ME05MakingAndDroppingChannelsLeavesNoGrowth) {
   // With parties that were parked: their queue's segments come back too.
   const auto park = [](int64_t n) {
     auto requests = MakeChan<Chan<int>>();
-    Threads threads(test::ScaledLimit());
-    threads.GoEach(3, [requests](int i) {
+    Parties parties(test::ScaledLimit());
+    parties.GoEach(3, [requests](int i) {
       for (Chan<int> ch : requests) {
         if (i % 2 == 0) {
           ch.Recv();
@@ -185,7 +185,7 @@ TEST_F(MemoryConformance, ME05MakingAndDroppingChannelsLeavesNoGrowth) {
   };
   park(200);
   const int64_t live = LiveAllocations();
-  ExpectNoGrowth(110'000, [&] { park(Scaled(3'000)); });
+  ExpectNoGrowth(110'000, [&] { park(PartyScaled(3'000)); });
   EXPECT_LE(LiveAllocations() - live, 8);
 }
 
@@ -198,8 +198,8 @@ void ExpectNoAllocations(const char* what, Body body) {
   EXPECT_EQ(Allocations() - before, 0) << what;
 }
 
-TEST_F(MemoryConformance, ME06SteadyOperationAllocatesNothing) {
-  const int64_t rounds = Scaled(100'000);
+PARTY_TEST(MemoryConformance, ME06SteadyOperationAllocatesNothing) {
+  const int64_t rounds = PartyScaled(100'000);
   auto idle = MakeChan<int64_t>();
   for (int cap : {1, 100}) {
     auto ch = MakeChan<int64_t>(cap);
@@ -243,8 +243,8 @@ TEST_F(MemoryConformance, ME06SteadyOperationAllocatesNothing) {
   for (int cap : {0, 1, 16}) {
     auto to = MakeChan<int64_t>(cap);
     auto back = MakeChan<int64_t>(cap);
-    Threads threads(test::ScaledLimit());
-    threads.Go([=] {
+    Parties parties(test::ScaledLimit());
+    parties.Go([=] {
       for (int64_t i = 0; i < rounds / 2; ++i) {
         back.Send(to.Recv().value);
         Select(SendCase(back, i), RecvCase(idle));
@@ -272,7 +272,7 @@ TEST_F(MemoryConformance, ME06SteadyOperationAllocatesNothing) {
       }
     });
     to.Close();
-    threads.Join();
+    parties.Join();
   }
   for (int cap : {0, 1, 16}) {
     auto ch = MakeChan<int64_t>(cap);
@@ -280,9 +280,9 @@ TEST_F(MemoryConformance, ME06SteadyOperationAllocatesNothing) {
       for (int64_t i = 0; i < rounds; ++i) ch.Send(i);
       ch.Send(-1);
     };
-    Threads threads(test::ScaledLimit());
+    Parties parties(test::ScaledLimit());
     auto done = MakeChan<Unit>();
-    threads.Go([ch, done] {
+    parties.Go([ch, done] {
       for (int run = 0; run < 2; ++run) {
         while (ch.Recv().value >= 0) {
         }

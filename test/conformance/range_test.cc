@@ -8,26 +8,27 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <thread>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "chan/chan.h"
+#include "go/go.h"
 #include "gtest/gtest.h"
 #include "select/select.h"
 #include "test/util/counted.h"
 #include "test/util/parked.h"
+#include "test/util/parties.h"
 #include "test/util/scale.h"
-#include "test/util/threads.h"
 
 namespace gochan {
 namespace {
 
-using test::Scaled;
-using test::Threads;
+using test::Parties;
+using test::PartyScaled;
 
-using RangeConformance = test::CountedTest;
+using RangeConformance = test::WithParties<test::CountedTest>;
+GOCHAN_FOR_ALL_PARTIES(RangeConformance);
 
 void Produce(SendChan<int> out, int n) {
   for (int i = 0; i < n; ++i) out.Send(i);
@@ -40,7 +41,7 @@ int Consume(RecvChan<int> in) {
   return sum;
 }
 
-TEST_F(RangeConformance, DR01AChannelConvertsToItsViews) {
+PARTY_TEST(RangeConformance, DR01AChannelConvertsToItsViews) {
   auto ch = MakeChan<int>(10);
   Produce(ch, 10);
   EXPECT_EQ(Consume(ch), 45);
@@ -83,7 +84,7 @@ concept CanTryClose = requires(C ch) { ch.TryClose(); };
 template <typename C>
 concept CanRange = requires(C ch) { ch.begin(); };
 
-TEST_F(RangeConformance, DR03NoWayBackFromAView) {
+PARTY_TEST(RangeConformance, DR03NoWayBackFromAView) {
   using C = Chan<int>;
   using S = SendChan<int>;
   using R = RecvChan<int>;
@@ -122,7 +123,7 @@ TEST_F(RangeConformance, DR03NoWayBackFromAView) {
   static_assert(!CanClose<R> && !CanTryClose<R>);
 }
 
-TEST_F(RangeConformance, DR04ViewsShareAndKeepTheChannel) {
+PARTY_TEST(RangeConformance, DR04ViewsShareAndKeepTheChannel) {
   SendChan<std::shared_ptr<int>> send;
   RecvChan<std::shared_ptr<int>> recv;
   const auto value = std::make_shared<int>(9);
@@ -155,11 +156,11 @@ TEST_F(RangeConformance, DR04ViewsShareAndKeepTheChannel) {
   EXPECT_EQ(value.use_count(), 1);
 }
 
-TEST_F(RangeConformance, DR05RangeYieldsInOrderAndEnds) {
+PARTY_TEST(RangeConformance, DR05RangeYieldsInOrderAndEnds) {
   for (int cap : {0, 1, 26, 100}) {
     auto ch = MakeChan<char>(cap);
-    Threads threads;
-    threads.Go([ch] {
+    Parties parties;
+    parties.Go([ch] {
       for (char c = 'a'; c <= 'z'; ++c) ch.Send(c);
       ch.Close();
     });
@@ -182,7 +183,7 @@ TEST_F(RangeConformance, DR05RangeYieldsInOrderAndEnds) {
   EXPECT_EQ(rest.Recv().value, 2);
 }
 
-TEST_F(RangeConformance, DR08TheOperandIsEvaluatedOnce) {
+PARTY_TEST(RangeConformance, DR08TheOperandIsEvaluatedOnce) {
   int calls = 0;
   const auto factory = [&] {
     ++calls;
@@ -206,21 +207,21 @@ TEST_F(RangeConformance, DR08TheOperandIsEvaluatedOnce) {
   EXPECT_EQ(sum, 10);
 }
 
-TEST_F(RangeConformance, DR09WorkersShareTheValues) {
-  const int items = static_cast<int>(Scaled(27'182));
+PARTY_TEST(RangeConformance, DR09WorkersShareTheValues) {
+  const int items = static_cast<int>(PartyScaled(27'182));
   for (int cap : {0, 8}) {
     auto queue = MakeChan<int>(cap);
     auto results = MakeChan<int64_t>(cap);
-    Threads threads(test::ScaledLimit());
-    threads.GoEach(23, [queue, results](int i) {
+    Parties parties(test::ScaledLimit());
+    parties.GoEach(23, [queue, results](int i) {
       int64_t sum = 0;
       for (int value : queue) {
-        if (value % 7 == i % 7) std::this_thread::yield();
+        if (value % 7 == i % 7) Yield();
         sum += value;
       }
       results.Send(sum);
     });
-    threads.Go([queue, items] {
+    parties.Go([queue, items] {
       for (int i = 0; i < items; ++i) queue.Send(i);
       queue.Close();
     });

@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <barrier>
 #include <chrono>
 #include <cmath>
 #include <cstddef>
@@ -19,21 +18,22 @@
 #include <random>
 #include <stdexcept>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "absl/time/time.h"
 #include "chan/chan.h"
 #include "ctx/context.h"
+#include "go/go.h"
 #include "gtest/gtest.h"
 #include "runtime/backoff.h"
 #include "test/util/counted.h"
 #include "test/util/panics.h"
 #include "test/util/parked.h"
+#include "test/util/parties.h"
+#include "test/util/patience.h"
 #include "test/util/scale.h"
 #include "test/util/sequence.h"
-#include "test/util/threads.h"
 
 namespace gochan {
 namespace {
@@ -43,11 +43,12 @@ using test::BlocksForEver;
 using test::Counted;
 using test::MoveOnlyCounted;
 using test::Parked;
-using test::Scaled;
-using test::Threads;
+using test::Parties;
+using test::PartyScaled;
 using test::WaitUntilParked;
 
-using SelectConformance = test::CountedTest;
+using SelectConformance = test::WithParties<test::CountedTest>;
+GOCHAN_FOR_ALL_PARTIES(SelectConformance);
 
 std::size_t SelectList(std::vector<AnyCase>& cases) {
   return Select(absl::MakeSpan(cases));
@@ -72,7 +73,7 @@ Chan<int> Closed() {
   return ch;
 }
 
-TEST_F(SelectConformance, SE01TheOnlyReadyCaseRuns) {
+PARTY_TEST(SelectConformance, SE01TheOnlyReadyCaseRuns) {
   for (std::size_t n = 1; n <= 8; ++n) {
     for (std::size_t ready = 0; ready < n; ++ready) {
       for (bool send : {false, true}) {
@@ -102,9 +103,9 @@ TEST_F(SelectConformance, SE01TheOnlyReadyCaseRuns) {
                 cases.push_back(SendCase(Full(), 1, mark));
               }
             }
-            Threads threads;
+            Parties parties;
             if (parked) {
-              threads.Go([&, ch] {
+              parties.Go([&, ch] {
                 WaitUntilParked(ch, 1);
                 if (send) {
                   if (cap == 1) {
@@ -119,7 +120,7 @@ TEST_F(SelectConformance, SE01TheOnlyReadyCaseRuns) {
               ch.Send(-7);
             }
             ASSERT_EQ(SelectList(cases), ready);
-            threads.Join();
+            parties.Join();
             ASSERT_EQ(ran, static_cast<int>(ready));
             if (!send) {
               ASSERT_EQ(received, -7);
@@ -147,7 +148,7 @@ TEST_F(SelectConformance, SE01TheOnlyReadyCaseRuns) {
             4u);
 }
 
-TEST_F(SelectConformance, SE02DefaultRunsOnlyIfNothingIsReady) {
+PARTY_TEST(SelectConformance, SE02DefaultRunsOnlyIfNothingIsReady) {
   auto idle = MakeChan<int>();
   auto full = Full();
   int ran = 0;
@@ -179,7 +180,7 @@ TEST_F(SelectConformance, SE02DefaultRunsOnlyIfNothingIsReady) {
     EXPECT_EQ(ran, 1);
   }
 
-  const int64_t rounds = Scaled(100'000);
+  const int64_t rounds = PartyScaled(100'000);
   for (int64_t i = 0; i < rounds; ++i) {
     ASSERT_EQ(Select(DefaultCase(), RecvCase(closed)), 1u);
     ASSERT_EQ(Select(RecvCase(idle), DefaultCase(), RecvCase(closed)), 2u);
@@ -189,22 +190,25 @@ TEST_F(SelectConformance, SE02DefaultRunsOnlyIfNothingIsReady) {
 
 // One of two channels is ready at every instant, but neither for long: a
 // default that looked at one after the other would find both unready.
-TEST_F(SelectConformance, SE02DefaultNeedsOneInstant) {
-  const int64_t rounds = Scaled(20'000);
+PARTY_TEST(SelectConformance, SE02DefaultNeedsOneInstant) {
+  const int64_t rounds = PartyScaled(20'000);
   Chan<int> a;
   Chan<int> b;
   std::atomic<bool> taken{false};
-  std::barrier meet(2);
-  Threads threads(test::ScaledLimit());
-  threads.Go([&] {
+  test::Meeting meet(2);
+  Parties parties(test::ScaledLimit());
+  parties.Go([&] {
+    int64_t steps = 0;
     for (int64_t i = 0; i < rounds; ++i) {
-      meet.arrive_and_wait();
+      meet.Arrive();
       // Puts a value into the empty one before it takes the other's.
       for (bool in_a = true; !taken; in_a = !in_a) {
         (in_a ? b : a).TrySend(1);
         (in_a ? a : b).TryRecv();
+        // A goroutine is not interrupted: a lone worker is given up at times.
+        if (++steps % 16 == 0) Yield();
       }
-      meet.arrive_and_wait();
+      meet.Arrive();
     }
   });
   int64_t from_a = 0;
@@ -213,30 +217,30 @@ TEST_F(SelectConformance, SE02DefaultNeedsOneInstant) {
     b = MakeChan<int>(1);
     a.Send(1);
     taken = false;
-    meet.arrive_and_wait();
+    meet.Arrive();
     // A few pauses, so that all phases of the other one are met.
     for (int64_t pause = 0; pause < i % 64; ++pause) runtime::CpuRelax();
     const std::size_t k = Select(RecvCase(a), DefaultCase(), RecvCase(b));
     taken = true;
-    meet.arrive_and_wait();
+    meet.Arrive();
     ASSERT_NE(k, 1u) << "round " << i;
     from_a += k == 0 ? 1 : 0;
   }
   EXPECT_GT(from_a, 0);
 }
 
-TEST_F(SelectConformance, SE03NilCasesAreNeverChosen) {
+PARTY_TEST(SelectConformance, SE03NilCasesAreNeverChosen) {
   EXPECT_TRUE(BlocksForEver([] { Select(); }));
   EXPECT_TRUE(BlocksForEver([] { Select(absl::Span<AnyCase>()); }));
   EXPECT_TRUE(BlocksForEver([] { Select(RecvCase(Chan<int>())); }));
   EXPECT_TRUE(BlocksForEver([] { Select(SendCase(Chan<int>(), 1)); }));
   EXPECT_TRUE(BlocksForEver(
       [] { Select(SendCase(SendChan<int>(), 1), RecvCase(RecvChan<int>())); }));
-  EXPECT_TRUE(BlocksForEver([] {
-    int value = 0;
-    Selector selector{RecvCase(Chan<int>(), &value)};
-    selector.Next();
-  }));
+  // Reachable, for it is never destroyed.
+  static std::vector<Selector*> kept;
+  static int value = 0;
+  kept.push_back(new Selector{RecvCase(Chan<int>(), &value)});
+  EXPECT_TRUE(BlocksForEver([selector = kept.back()] { selector->Next(); }));
 
   EXPECT_EQ(Select(DefaultCase()), 0u);
   EXPECT_EQ(Select(RecvCase(Chan<int>()), DefaultCase()), 1u);
@@ -258,7 +262,7 @@ double Tolerance(int64_t n) {
   return 4.9 / (2 * std::sqrt(static_cast<double>(n)));
 }
 
-TEST_F(SelectConformance, SE04TheChoiceIsUniform) {
+PARTY_TEST(SelectConformance, SE04TheChoiceIsUniform) {
   constexpr int64_t n = 10'000;
   const auto fraction = [](int64_t count) {
     return static_cast<double>(count) / static_cast<double>(n);
@@ -300,7 +304,7 @@ TEST_F(SelectConformance, SE04TheChoiceIsUniform) {
   EXPECT_NEAR(fraction(first), 0.5, Tolerance(n));
 }
 
-TEST_F(SelectConformance, SE06UnreadyCasesDoNotChangeTheOdds) {
+PARTY_TEST(SelectConformance, SE06UnreadyCasesDoNotChangeTheOdds) {
   constexpr int64_t n = 10'000;
   const auto a = Closed();
   const auto b = Closed();
@@ -318,7 +322,7 @@ TEST_F(SelectConformance, SE06UnreadyCasesDoNotChangeTheOdds) {
   EXPECT_NEAR(static_cast<double>(counts[3]) / n, 0.5, Tolerance(n));
 }
 
-TEST_F(SelectConformance, SE07AClosedReceiveIsAlwaysReady) {
+PARTY_TEST(SelectConformance, SE07AClosedReceiveIsAlwaysReady) {
   const auto closed = Closed();
   for (int i = 0; i < 100; ++i) {
     int value = 42;
@@ -344,7 +348,7 @@ TEST_F(SelectConformance, SE07AClosedReceiveIsAlwaysReady) {
   }
 }
 
-TEST_F(SelectConformance, SE08AChosenSendOnClosedPanics) {
+PARTY_TEST(SelectConformance, SE08AChosenSendOnClosedPanics) {
   auto ch = MakeChan<int>(2);
   ch.Send(1);
   ch.Close();
@@ -370,7 +374,7 @@ TEST_F(SelectConformance, SE08AChosenSendOnClosedPanics) {
   }
 }
 
-TEST_F(SelectConformance, SE10ASelectNeverPairsWithItself) {
+PARTY_TEST(SelectConformance, SE10ASelectNeverPairsWithItself) {
   const auto both = [](const Chan<int>& ch, std::atomic<int>& sent,
                        std::atomic<int>& received) {
     Select(SendCase(ch, 1, [&] { sent.fetch_add(1); }),
@@ -383,10 +387,10 @@ TEST_F(SelectConformance, SE10ASelectNeverPairsWithItself) {
     auto ch = MakeChan<int>();
     std::atomic<int> sent{0};
     std::atomic<int> received{0};
-    Threads threads;
-    threads.Go([&, ch] { both(ch, sent, received); });
-    while (Parked(ch) == 0) std::this_thread::yield();
-    std::this_thread::sleep_for(test::kPause);
+    Parties parties;
+    parties.Go([&, ch] { both(ch, sent, received); });
+    while (Parked(ch) == 0) Yield();
+    test::PauseFor(test::kPause);
     EXPECT_EQ(sent + received, 0);
     switch (form) {
       case 0:
@@ -407,7 +411,7 @@ TEST_F(SelectConformance, SE10ASelectNeverPairsWithItself) {
       default:
         EXPECT_EQ(Select(RecvCase(ch), DefaultCase()), 0u);
     }
-    threads.Join();
+    parties.Join();
     EXPECT_EQ(sent + received, 1);
     EXPECT_EQ(Parked(ch), 0u);
     EXPECT_FALSE(ch.TrySend(1));
@@ -419,7 +423,7 @@ TEST_F(SelectConformance, SE10ASelectNeverPairsWithItself) {
   EXPECT_EQ(Select(SendCase(ch, 1), RecvCase(ch), DefaultCase()), 2u);
 
   // Two of them pair with each other, one way or the other.
-  for (int64_t i = 0, n = Scaled(2000); i < n; ++i) {
+  for (int64_t i = 0, n = PartyScaled(2000); i < n; ++i) {
     std::atomic<int> sent{0};
     std::atomic<int> received{0};
     const auto party = [&, ch] {
@@ -429,24 +433,24 @@ TEST_F(SelectConformance, SE10ASelectNeverPairsWithItself) {
                received.fetch_add(1);
              }));
     };
-    Threads threads;
-    threads.Go(party);
+    Parties parties;
+    parties.Go(party);
     party();
-    threads.Join();
+    parties.Join();
     ASSERT_EQ(sent, 1);
     ASSERT_EQ(received, 1);
   }
 }
 
-TEST_F(SelectConformance, SE13ManySendCasesOnOneChannelSendOne) {
+PARTY_TEST(SelectConformance, SE13ManySendCasesOnOneChannelSendOne) {
   for (int cap : {0, 1}) {
     for (bool parked : {false, true}) {
       auto ch = MakeChan<Counted>(cap);
       if (cap == 1 && parked) ch.Send(Counted(-1));
       std::size_t chosen = 99;
       int ran = 0;
-      Threads threads;
-      threads.Go([&, ch, parked] {
+      Parties parties;
+      parties.Go([&, ch, parked] {
         if (!parked && ch.Cap() == 0) WaitUntilParked(ch, 1);
         std::vector<AnyCase> cases;
         for (int i = 0; i < 8; ++i) {
@@ -455,13 +459,13 @@ TEST_F(SelectConformance, SE13ManySendCasesOnOneChannelSendOne) {
         chosen = SelectList(cases);
       });
       if (parked) {
-        while (Parked(ch) == 0) std::this_thread::yield();
+        while (Parked(ch) == 0) Yield();
         if (cap == 1) {
           EXPECT_EQ(ch.Recv().value.value(), -1);
         }
       }
       const int64_t received = ch.Recv().value.value();
-      threads.Join();
+      parties.Join();
       EXPECT_EQ(received, 100 + static_cast<int64_t>(chosen));
       EXPECT_EQ(ran, 1);
       EXPECT_FALSE(ch.TryRecvOptional().has_value());
@@ -470,7 +474,7 @@ TEST_F(SelectConformance, SE13ManySendCasesOnOneChannelSendOne) {
   }
 }
 
-TEST_F(SelectConformance, SE14OperandsAreEvaluatedOnceEach) {
+PARTY_TEST(SelectConformance, SE14OperandsAreEvaluatedOnceEach) {
   std::vector<std::string> trace;
   const auto channel = [&](const char* name, Chan<int> ch) {
     trace.push_back(name);
@@ -542,9 +546,9 @@ void CheckOtherDestinations() {
     bool ok_a = true;
     bool ok_b = false;
     bool ok_c = true;
-    Threads threads;
+    Parties parties;
     if (parked) {
-      threads.Go([ready] {
+      parties.Go([ready] {
         WaitUntilParked(ready, 1);
         ready.Send(T(int64_t{5}));
       });
@@ -566,7 +570,7 @@ void CheckOtherDestinations() {
   }
 }
 
-TEST_F(SelectConformance, SE15OnlyTheChosenDestinationIsWritten) {
+PARTY_TEST(SelectConformance, SE15OnlyTheChosenDestinationIsWritten) {
   CheckOtherDestinations<Counted>();
   CheckOtherDestinations<MoveOnlyCounted>();
   CheckOtherDestinations<BigCounted>();
@@ -587,7 +591,7 @@ TEST_F(SelectConformance, SE15OnlyTheChosenDestinationIsWritten) {
 }
 
 // "The value of a send case that was not chosen is unchanged."
-TEST_F(SelectConformance, SE15LosingSendsKeepTheirValues) {
+PARTY_TEST(SelectConformance, SE15LosingSendsKeepTheirValues) {
   auto free = MakeChan<MoveOnlyCounted>(1);
   auto idle = MakeChan<MoveOnlyCounted>();
   MoveOnlyCounted a(1);
@@ -601,8 +605,8 @@ TEST_F(SelectConformance, SE15LosingSendsKeepTheirValues) {
       2u);
   EXPECT_EQ(a.value(), 1);
   // After a wait.
-  Threads threads;
-  threads.Go([idle, free] {
+  Parties parties;
+  parties.Go([idle, free] {
     WaitUntilParked(idle, 1);
     EXPECT_EQ(free.RecvOptional()->value(), 2);
   });
@@ -612,14 +616,14 @@ TEST_F(SelectConformance, SE15LosingSendsKeepTheirValues) {
   EXPECT_TRUE(a.moved_from());
 }
 
-TEST_F(SelectConformance, SE17SendValuesAreCapturedOnEntry) {
+PARTY_TEST(SelectConformance, SE17SendValuesAreCapturedOnEntry) {
   for (bool parked : {false, true}) {
     auto ch = MakeChan<int>(parked ? 0 : 1);
     auto idle = MakeChan<int>();
     int x = 1;
     AnyCase cases[] = {SendCase(ch, x), RecvCase((x = 99, idle))};
-    Threads threads;
-    threads.Go([ch] { EXPECT_EQ(ch.Recv().value, 1); });
+    Parties parties;
+    parties.Go([ch] { EXPECT_EQ(ch.Recv().value, 1); });
     if (parked) WaitUntilParked(ch, 1);
     EXPECT_EQ(Select(absl::MakeSpan(cases)), 0u);
     EXPECT_EQ(x, 99);
@@ -641,7 +645,7 @@ TEST_F(SelectConformance, SE17SendValuesAreCapturedOnEntry) {
 
 // "Every case holds a copy of its handle": a later operand that drops the last
 // other handle takes nothing from under an earlier case.
-TEST_F(SelectConformance, SE17ACaseHoldsItsChannel) {
+PARTY_TEST(SelectConformance, SE17ACaseHoldsItsChannel) {
   auto only = MakeChan<int>(1);
   only.Send(4);
   auto on_it = RecvCase(only, [](int value) { EXPECT_EQ(value, 4); });
@@ -657,24 +661,24 @@ TEST_F(SelectConformance, SE17ACaseHoldsItsChannel) {
   EXPECT_EQ(in.Recv().value, 1);
 }
 
-TEST_F(SelectConformance, SE21MixedChaosEndsWithExactCounts) {
-  const int64_t n = Scaled(4'000);
+PARTY_TEST(SelectConformance, SE21MixedChaosEndsWithExactCounts) {
+  const int64_t n = PartyScaled(4'000);
   std::array<Chan<int>, 4> c{MakeChan<int>(), MakeChan<int>(), MakeChan<int>(2),
                              MakeChan<int>(3)};
   std::atomic<int64_t> received{0};
-  Threads threads(test::ScaledLimit());
+  Parties parties(test::ScaledLimit());
   for (const Chan<int>& ch : c) {
-    threads.Go([ch, n] {
+    parties.Go([ch, n] {
       for (int64_t i = 0; i < n; ++i) ch.Send(0);
     });
-    threads.Go([ch, n, &received] {
+    parties.Go([ch, n, &received] {
       for (int64_t i = 0; i < n; ++i) {
         ASSERT_TRUE(ch.Recv().ok);
         received.fetch_add(1);
       }
     });
   }
-  threads.Go([c, n]() mutable {
+  parties.Go([c, n]() mutable {
     std::array<int64_t, 4> sent{};
     for (int left = 4; left > 0;) {
       const auto count = [&](std::size_t i) {
@@ -689,7 +693,7 @@ TEST_F(SelectConformance, SE21MixedChaosEndsWithExactCounts) {
              SendCase(c[0], 0, count(0)), SendCase(c[1], 0, count(1)));
     }
   });
-  threads.Go([c, n, &received]() mutable {
+  parties.Go([c, n, &received]() mutable {
     std::array<int64_t, 4> got{};
     for (int left = 4; left > 0;) {
       const auto count = [&](std::size_t i) {
@@ -705,7 +709,7 @@ TEST_F(SelectConformance, SE21MixedChaosEndsWithExactCounts) {
              RecvCase(c[2], count(2)), RecvCase(c[3], count(3)));
     }
   });
-  threads.Join();
+  parties.Join();
   EXPECT_EQ(received.load(), 8 * n);
   for (const Chan<int>& ch : c) {
     EXPECT_EQ(ch.Len(), 0u);
@@ -714,16 +718,16 @@ TEST_F(SelectConformance, SE21MixedChaosEndsWithExactCounts) {
   }
 }
 
-TEST_F(SelectConformance, SE22OppositeOrdersNeverDeadlock) {
+PARTY_TEST(SelectConformance, SE22OppositeOrdersNeverDeadlock) {
   constexpr std::size_t kChannels = 8;
-  const int64_t rounds = Scaled(1'000);
+  const int64_t rounds = PartyScaled(1'000);
   std::vector<Chan<int>> c;
   for (std::size_t i = 0; i < kChannels; ++i) {
     c.push_back(MakeChan<int>(i % 4 == 3 ? 1 : 0));
   }
   std::atomic<int64_t> sum{0};
-  Threads threads(test::ScaledLimit());  // the watchdog
-  threads.GoEach(16, [&](int i) {
+  Parties parties(test::ScaledLimit());  // the watchdog
+  parties.GoEach(16, [&](int i) {
     std::mt19937 random(static_cast<unsigned>(i));
     std::vector<std::size_t> order(kChannels);
     std::iota(order.begin(), order.end(), std::size_t{0});
@@ -741,7 +745,7 @@ TEST_F(SelectConformance, SE22OppositeOrdersNeverDeadlock) {
       SelectList(cases);
     }
   });
-  threads.Join();
+  parties.Join();
   EXPECT_EQ(sum.load(), 0);
   for (const Chan<int>& ch : c) {
     EXPECT_EQ(Parked(ch), 0u);
@@ -750,13 +754,13 @@ TEST_F(SelectConformance, SE22OppositeOrdersNeverDeadlock) {
 }
 
 // Two selects that each send on one channel and receive on the other.
-TEST_F(SelectConformance, SE22CrossedSelectsMeet) {
-  const int64_t rounds = Scaled(20'000);
+PARTY_TEST(SelectConformance, SE22CrossedSelectsMeet) {
+  const int64_t rounds = PartyScaled(20'000);
   auto a = MakeChan<int>();
   auto b = MakeChan<int>();
-  Threads threads(test::ScaledLimit());
+  Parties parties(test::ScaledLimit());
   int64_t sent = 0;
-  threads.Go([&, a, b] {
+  parties.Go([&, a, b] {
     for (int64_t i = 0; i < rounds; ++i) {
       sent += Select(SendCase(a, 1), RecvCase(b)) == 0 ? 1 : 0;
     }
@@ -765,16 +769,16 @@ TEST_F(SelectConformance, SE22CrossedSelectsMeet) {
   for (int64_t i = 0; i < rounds; ++i) {
     received += Select(SendCase(b, 1), RecvCase(a)) == 1 ? 1 : 0;
   }
-  threads.Join();
+  parties.Join();
   EXPECT_EQ(sent, received);
 }
 
-TEST_F(SelectConformance, SE24AVectorOrASpanIsAList) {
+PARTY_TEST(SelectConformance, SE24AVectorOrASpanIsAList) {
   EXPECT_TRUE(Selectable<std::vector<AnyCase>>);
   EXPECT_TRUE(Selectable<absl::Span<AnyCase>>);
 }
 
-TEST_F(SelectConformance, SE24DynamicSelectReportsIndexValueAndOk) {
+PARTY_TEST(SelectConformance, SE24DynamicSelectReportsIndexValueAndOk) {
   auto ready = MakeChan<int>(1);
   auto idle = MakeChan<int>();
   ready.Send(5);
@@ -852,7 +856,7 @@ TEST_F(SelectConformance, SE24DynamicSelectReportsIndexValueAndOk) {
   }
 }
 
-TEST_F(SelectConformance, SE26AHandlersReturnLeavesOnlyTheSelect) {
+PARTY_TEST(SelectConformance, SE26AHandlersReturnLeavesOnlyTheSelect) {
   auto ch = MakeChan<int>(3);
   for (int i = 0; i < 3; ++i) ch.Send(i);
   int loops = 0;
@@ -884,7 +888,7 @@ TEST_F(SelectConformance, SE26AHandlersReturnLeavesOnlyTheSelect) {
   EXPECT_EQ(sum, 3);
 }
 
-TEST_F(SelectConformance, SE28EveryPairingWorks) {
+PARTY_TEST(SelectConformance, SE28EveryPairingWorks) {
   auto idle = MakeChan<int>();
   const auto send = [&](int form, const Chan<int>& ch, int value) {
     switch (form) {
@@ -927,8 +931,8 @@ TEST_F(SelectConformance, SE28EveryPairingWorks) {
         for (int first = 0; first < 3; ++first) {
           auto ch = MakeChan<int>(cap);
           if (first == 0 && cap == 1) ch.Send(-1);  // so that the sender parks
-          Threads threads;
-          threads.Go([&, ch] {
+          Parties parties;
+          parties.Go([&, ch] {
             if (first == 1) WaitUntilParked(ch, 1);
             send(s, ch, 10 * s + r);
           });
@@ -939,7 +943,7 @@ TEST_F(SelectConformance, SE28EveryPairingWorks) {
             }
           }
           EXPECT_EQ(receive_apart(r, ch), 10 * s + r);
-          threads.Join();
+          parties.Join();
           EXPECT_EQ(Parked(ch), 0u);
         }
       }
@@ -949,15 +953,15 @@ TEST_F(SelectConformance, SE28EveryPairingWorks) {
   EXPECT_EQ(Parked(idle_send), 0u);
 }
 
-TEST_F(SelectConformance, SE29AWokenSelectLosesItsPlace) {
+PARTY_TEST(SelectConformance, SE29AWokenSelectLosesItsPlace) {
   for (int cap : {0, 1}) {
     auto a = MakeChan<int>(cap);
     auto b = MakeChan<int>(cap);
     std::atomic<int> from_b{0};
     std::atomic<int> looper_got{-1};
     std::atomic<int> plain_got{-1};
-    Threads threads;
-    threads.Go([&, a, b] {
+    Parties parties;
+    parties.Go([&, a, b] {
       for (bool more = true; more;) {
         Select(RecvCase(a,
                         [&](int value) {
@@ -969,23 +973,23 @@ TEST_F(SelectConformance, SE29AWokenSelectLosesItsPlace) {
     });
     WaitUntilParked(a, 1);
     WaitUntilParked(b, 1);
-    threads.Go([&, a] { plain_got = a.Recv().value; });
+    parties.Go([&, a] { plain_got = a.Recv().value; });
     WaitUntilParked(a, 2);
     b.Send(0);
-    while (from_b == 0) std::this_thread::yield();
+    while (from_b == 0) Yield();
     WaitUntilParked(b, 1);
     WaitUntilParked(a, 2);
     a.Send(1);
-    while (plain_got == -1 && looper_got == -1) std::this_thread::yield();
+    while (plain_got == -1 && looper_got == -1) Yield();
     a.Send(2);
-    threads.Join();
+    parties.Join();
     EXPECT_EQ(plain_got, 1);
     EXPECT_EQ(looper_got, 2);
     EXPECT_EQ(Parked(b), 0u);
   }
 }
 
-TEST_F(SelectConformance, SE30NilSwitchesACaseOff) {
+PARTY_TEST(SelectConformance, SE30NilSwitchesACaseOff) {
   const auto merge = [](RecvChan<int> a, RecvChan<int> b, SendChan<int> out) {
     while (a || b) {
       Select(RecvCase(a,
@@ -1009,16 +1013,16 @@ TEST_F(SelectConformance, SE30NilSwitchesACaseOff) {
   auto a = MakeChan<int>();
   auto b = MakeChan<int>(2);
   auto out = MakeChan<int>();
-  Threads threads;
-  threads.Go([a] {
+  Parties parties;
+  parties.Go([a] {
     for (int i = 0; i < 100; ++i) a.Send(i);
     a.Close();
   });
-  threads.Go([b] {
+  parties.Go([b] {
     for (int i = 1000; i < 1010; ++i) b.Send(i);
     b.Close();
   });
-  threads.Go([=] { merge(a, b, out); });
+  parties.Go([=] { merge(a, b, out); });
   std::vector<int> small;
   std::vector<int> large;
   for (int value : out) (value < 1000 ? small : large).push_back(value);
@@ -1060,13 +1064,14 @@ TEST_F(SelectConformance, SE30NilSwitchesACaseOff) {
   EXPECT_EQ(value, 9);
 }
 
-TEST_F(SelectConformance, SE31BusyTrafficDoesNotStarveTimersAndCancellation) {
+PARTY_TEST(SelectConformance,
+           SE31BusyTrafficDoesNotStarveTimersAndCancellation) {
   auto a = MakeChan<int>();
   auto b = MakeChan<int>(4);
   std::atomic<bool> stop{false};
-  Threads threads;
+  Parties parties;
   for (const Chan<int>& ch : {a, b}) {
-    threads.Go([&, ch] {
+    parties.Go([&, ch] {
       while (!stop) Select(SendCase(ch, 1), TimeoutCase(absl::Milliseconds(5)));
     });
   }
@@ -1087,8 +1092,8 @@ TEST_F(SelectConformance, SE31BusyTrafficDoesNotStarveTimersAndCancellation) {
   EXPECT_GT(busy, 0);
 
   auto [ctx, cancel] = WithCancel(Background());
-  threads.Go([cancel = cancel] {
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  parties.Go([cancel = cancel] {
+    test::PauseFor(std::chrono::milliseconds(20));
     cancel();
   });
   for (bool cancelled = false; !cancelled;) {
@@ -1098,16 +1103,16 @@ TEST_F(SelectConformance, SE31BusyTrafficDoesNotStarveTimersAndCancellation) {
 }
 
 #if GOCHAN_TEST_EXCEPTIONS
-TEST_F(SelectConformance, SE33AThrowingHandlerComesAfterTheCommunication) {
+PARTY_TEST(SelectConformance, SE33AThrowingHandlerComesAfterTheCommunication) {
   struct Thrown {
     int64_t value;
   };
   for (bool parked : {false, true}) {
     auto in = MakeChan<Counted>(1);
     auto idle = MakeChan<Counted>();
-    Threads threads;
+    Parties parties;
     if (parked) {
-      threads.Go([in] {
+      parties.Go([in] {
         WaitUntilParked(in, 1);
         in.Send(Counted(5));
       });
@@ -1121,7 +1126,7 @@ TEST_F(SelectConformance, SE33AThrowingHandlerComesAfterTheCommunication) {
     } catch (const Thrown& thrown) {
       caught = thrown.value;
     }
-    threads.Join();
+    parties.Join();
     EXPECT_EQ(caught, 5);
     EXPECT_EQ(in.Len(), 0u);
     EXPECT_EQ(Parked(idle), 0u);
@@ -1129,7 +1134,7 @@ TEST_F(SelectConformance, SE33AThrowingHandlerComesAfterTheCommunication) {
 
     auto out = MakeChan<Counted>(parked ? 0 : 1);
     if (parked) {
-      threads.Go([out] {
+      parties.Go([out] {
         WaitUntilParked(out, 1);
         EXPECT_EQ(out.Recv().value.value(), 6);
       });
@@ -1142,7 +1147,7 @@ TEST_F(SelectConformance, SE33AThrowingHandlerComesAfterTheCommunication) {
     } catch (const Thrown& thrown) {
       caught = thrown.value;
     }
-    threads.Join();
+    parties.Join();
     EXPECT_EQ(caught, 7);
     EXPECT_TRUE(value.moved_from());
     if (!parked) {

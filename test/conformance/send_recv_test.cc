@@ -4,40 +4,43 @@
 // Behaviours SR: send and receive, blocking and order.
 
 #include <atomic>
-#include <barrier>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "chan/chan.h"
+#include "go/go.h"
 #include "gtest/gtest.h"
 #include "select/select.h"
 #include "test/util/parked.h"
+#include "test/util/parties.h"
+#include "test/util/patience.h"
 #include "test/util/scale.h"
 #include "test/util/sequence.h"
-#include "test/util/threads.h"
 
 namespace gochan {
 namespace {
 
 using test::BlocksForEver;
 using test::Parked;
-using test::Scaled;
-using test::Threads;
+using test::Parties;
+using test::PartyScaled;
 using test::WaitUntilParked;
 
-TEST(SendRecvConformance, SR01ReceiveFromEmptyBlocksSendToFullBlocks) {
+using SendRecvConformance = test::WithParties<>;
+GOCHAN_FOR_ALL_PARTIES(SendRecvConformance);
+
+PARTY_TEST(SendRecvConformance, SR01ReceiveFromEmptyBlocksSendToFullBlocks) {
   for (int cap = 0; cap <= 200; cap += cap < 4 ? 1 : 49) {
     {
       auto ch = MakeChan<int>(cap);
       std::atomic<bool> received{false};
-      Threads threads;
-      threads.Go([&, ch] {
+      Parties parties;
+      parties.Go([&, ch] {
         EXPECT_EQ(ch.Recv().value, 5);
         received = true;
       });
@@ -50,27 +53,27 @@ TEST(SendRecvConformance, SR01ReceiveFromEmptyBlocksSendToFullBlocks) {
       // Nobody receives: with free space a send returns.
       for (int i = 0; i < cap; ++i) ch.Send(i);
       std::atomic<bool> sent{false};
-      Threads threads;
-      threads.Go([&, ch] {
+      Parties parties;
+      parties.Go([&, ch] {
         ch.Send(cap);
         sent = true;
       });
       WaitUntilParked(ch, 1);
       EXPECT_FALSE(sent);
       for (int i = 0; i <= cap; ++i) EXPECT_EQ(ch.Recv().value, i);
-      threads.Join();
+      parties.Join();
       EXPECT_TRUE(sent);
       EXPECT_FALSE(ch.TryRecv().has_value());
     }
   }
 }
 
-TEST(SendRecvConformance, SR02UnbufferedSendReturnsAfterTheReceive) {
+PARTY_TEST(SendRecvConformance, SR02UnbufferedSendReturnsAfterTheReceive) {
   auto ch = MakeChan<int>();
   std::atomic<bool> marker{false};
-  Threads threads;
-  threads.Go([&, ch] {
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  Parties parties;
+  parties.Go([&, ch] {
+    test::PauseFor(std::chrono::milliseconds(20));
     marker = true;
     EXPECT_EQ(ch.Recv().value, 1);
   });
@@ -78,14 +81,14 @@ TEST(SendRecvConformance, SR02UnbufferedSendReturnsAfterTheReceive) {
   EXPECT_TRUE(marker);
 }
 
-TEST(SendRecvConformance, SR06ParkedReceiversAreServedInOrder) {
+PARTY_TEST(SendRecvConformance, SR06ParkedReceiversAreServedInOrder) {
   constexpr int kReceivers = 100;
   for (int cap : {0, 1, 3}) {
     auto ch = MakeChan<int>(cap);
     std::vector<int> got(kReceivers, -1);
-    Threads threads;
+    Parties parties;
     for (int i = 0; i < kReceivers; ++i) {
-      threads.Go([&, ch, i] {
+      parties.Go([&, ch, i] {
         // Every third one waits in a select: all stand in one line.
         auto& mine = got[static_cast<std::size_t>(i)];
         if (i % 3 == 2) {
@@ -97,20 +100,20 @@ TEST(SendRecvConformance, SR06ParkedReceiversAreServedInOrder) {
       WaitUntilParked(ch, static_cast<std::size_t>(i + 1));
     }
     for (int i = 0; i < kReceivers; ++i) ch.Send(i);
-    threads.Join();
+    parties.Join();
     for (int i = 0; i < kReceivers; ++i) {
       EXPECT_EQ(got[static_cast<std::size_t>(i)], i);
     }
   }
 }
 
-TEST(SendRecvConformance, SR08ParkedSendersAreServedInOrder) {
+PARTY_TEST(SendRecvConformance, SR08ParkedSendersAreServedInOrder) {
   constexpr int kSenders = 50;
   for (int cap : {0, 1, 3}) {
     auto ch = MakeChan<int>(cap);
-    Threads threads;
+    Parties parties;
     for (int i = 0; i < kSenders; ++i) {
-      threads.Go([ch, i] {
+      parties.Go([ch, i] {
         if (i % 3 == 2) {
           Select(SendCase(ch, i));
         } else {
@@ -119,7 +122,7 @@ TEST(SendRecvConformance, SR08ParkedSendersAreServedInOrder) {
       });
       if (i < cap) {
         // In the buffer: it must be there before the next one starts.
-        threads.Join();
+        parties.Join();
         EXPECT_EQ(ch.Len(), static_cast<std::size_t>(i + 1));
       } else {
         WaitUntilParked(ch, static_cast<std::size_t>(i + 1 - cap));
@@ -130,7 +133,7 @@ TEST(SendRecvConformance, SR08ParkedSendersAreServedInOrder) {
   }
 }
 
-TEST(SendRecvConformance, SR09NilChannelsBlockForEver) {
+PARTY_TEST(SendRecvConformance, SR09NilChannelsBlockForEver) {
   EXPECT_TRUE(BlocksForEver([] { Chan<int>().Send(1); }));
   EXPECT_TRUE(BlocksForEver([] { SendChan<int>().Send(1); }));
   EXPECT_TRUE(BlocksForEver([] { Chan<int>().Recv(); }));
@@ -144,14 +147,14 @@ TEST(SendRecvConformance, SR09NilChannelsBlockForEver) {
   EXPECT_FALSE(nil.TryRecvOptional().has_value());
 }
 
-TEST(SendRecvConformance, SR10TryRecvTellsItsThreeOutcomesApart) {
+PARTY_TEST(SendRecvConformance, SR10TryRecvTellsItsThreeOutcomesApart) {
   for (int cap : {0, 1, 4}) {
     auto ch = MakeChan<int>(cap);
     EXPECT_FALSE(ch.TryRecv().has_value());
     EXPECT_FALSE(ch.TryRecvOptional().has_value());
 
-    Threads threads;
-    threads.Go([ch, cap] {
+    Parties parties;
+    parties.Go([ch, cap] {
       for (int i = 0; i <= cap; ++i) ch.Send(i + 10);
     });
     WaitUntilParked(ch, 1);
@@ -175,20 +178,20 @@ TEST(SendRecvConformance, SR10TryRecvTellsItsThreeOutcomesApart) {
   }
 }
 
-TEST(SendRecvConformance, SR11TrySendOnUnbufferedNeedsAReceiver) {
+PARTY_TEST(SendRecvConformance, SR11TrySendOnUnbufferedNeedsAReceiver) {
   auto ch = MakeChan<int>();
   EXPECT_FALSE(ch.TrySend(1));
   {
-    Threads threads;
-    threads.Go([ch] { EXPECT_EQ(ch.Recv().value, 2); });
+    Parties parties;
+    parties.Go([ch] { EXPECT_EQ(ch.Recv().value, 2); });
     WaitUntilParked(ch, 1);
     EXPECT_TRUE(ch.TrySend(2));
     // It serves one send, and not a second one.
     EXPECT_FALSE(ch.TrySend(3));
   }
   // The same with the receiver in a select.
-  Threads threads;
-  threads.Go([ch] {
+  Parties parties;
+  parties.Go([ch] {
     Select(RecvCase(ch, [](int value) { EXPECT_EQ(value, 4); }),
            RecvCase(MakeChan<int>()));
   });
@@ -197,39 +200,39 @@ TEST(SendRecvConformance, SR11TrySendOnUnbufferedNeedsAReceiver) {
   EXPECT_FALSE(ch.TrySend(5));
 }
 
-TEST(SendRecvConformance, SR12TryRecvNeverMissesAValue) {
-  const int64_t rounds = Scaled(10'000);
+PARTY_TEST(SendRecvConformance, SR12TryRecvNeverMissesAValue) {
+  const int64_t rounds = PartyScaled(10'000);
   Chan<int> ch;
   std::optional<RecvResult<int>> mine;
   std::optional<RecvResult<int>> theirs;
-  std::barrier meet(2);
-  Threads threads(test::ScaledLimit());
-  threads.Go([&] {
+  test::Meeting meet(2);
+  Parties parties(test::ScaledLimit());
+  parties.Go([&] {
     for (int64_t i = 0; i < rounds; ++i) {
-      meet.arrive_and_wait();
+      meet.Arrive();
       theirs = ch.TryRecv();
-      meet.arrive_and_wait();
+      meet.Arrive();
     }
   });
   for (int64_t i = 0; i < rounds; ++i) {
     ch = MakeChan<int>(1);
     ch.Send(1);
-    meet.arrive_and_wait();
+    meet.Arrive();
     ch.Close();
     mine = ch.TryRecv();
-    meet.arrive_and_wait();
+    meet.Arrive();
     ASSERT_TRUE(mine.has_value()) << "round " << i;
     ASSERT_TRUE(theirs.has_value()) << "round " << i;
     ASSERT_EQ(int{mine->ok} + int{theirs->ok}, 1) << "round " << i;
   }
 }
 
-TEST(SendRecvConformance, SR14OneSendWakesOneReceiver) {
+PARTY_TEST(SendRecvConformance, SR14OneSendWakesOneReceiver) {
   for (int cap : {0, 2}) {
     auto ch = MakeChan<int>(cap);
     std::atomic<int> woken{0};
-    Threads threads;
-    threads.GoEach(50, [&, ch](int i) {
+    Parties parties;
+    parties.GoEach(50, [&, ch](int i) {
       bool got = false;
       if (i % 2 == 0) {
         got = ch.RecvOptional().has_value();
@@ -240,9 +243,9 @@ TEST(SendRecvConformance, SR14OneSendWakesOneReceiver) {
     });
     WaitUntilParked(ch, 50);
     ch.Send(1);
-    while (woken.load() == 0) std::this_thread::yield();
+    while (woken.load() == 0) Yield();
     EXPECT_EQ(Parked(ch), 49u);
-    std::this_thread::sleep_for(test::kPause);
+    test::PauseFor(test::kPause);
     EXPECT_EQ(Parked(ch), 49u);
     EXPECT_EQ(woken.load(), 1);
     ch.Close();
@@ -259,14 +262,14 @@ void SendBy(Style style, const Chan<int>& ch, const Chan<int>& idle, int v) {
       ch.Send(v);
       return;
     case kTry:
-      while (!ch.TrySend(v)) std::this_thread::yield();
+      while (!ch.TrySend(v)) Yield();
       return;
     case kSelect:
       EXPECT_EQ(Select(RecvCase(idle), SendCase(ch, v)), 1u);
       return;
     default:
       while (Select(SendCase(ch, v), DefaultCase()) != 0) {
-        std::this_thread::yield();
+        Yield();
       }
   }
 }
@@ -279,21 +282,21 @@ int RecvBy(Style style, const Chan<int>& ch, const Chan<int>& idle) {
     case kTry:
       for (;;) {
         if (auto result = ch.TryRecv()) return result->value;
-        std::this_thread::yield();
+        Yield();
       }
     case kSelect:
       EXPECT_EQ(Select(RecvCase(ch, &v), RecvCase(idle)), 0u);
       return v;
     default:
       while (Select(DefaultCase(), RecvCase(ch, &v)) != 1) {
-        std::this_thread::yield();
+        Yield();
       }
       return v;
   }
 }
 
-TEST(SendRecvConformance, SR15AllStylesPairAtAllSizes) {
-  const int64_t values = Scaled(200);
+PARTY_TEST(SendRecvConformance, SR15AllStylesPairAtAllSizes) {
+  const int64_t values = PartyScaled(200);
   for (int cap : {0, 1, 10, 100}) {
     for (int channels = 1; channels <= 4; ++channels) {
       for (int s = 0; s < kStyles; ++s) {
@@ -308,14 +311,14 @@ TEST(SendRecvConformance, SR15AllStylesPairAtAllSizes) {
           std::vector<Chan<int>> chs;
           for (int i = 0; i < channels; ++i) chs.push_back(MakeChan<int>(cap));
           std::atomic<int64_t> sum{0};
-          Threads threads(test::ScaledLimit());
+          Parties parties(test::ScaledLimit());
           for (const Chan<int>& ch : chs) {
-            threads.Go([&, ch, s] {
+            parties.Go([&, ch, s] {
               for (int64_t i = 0; i < values; ++i) {
                 SendBy(static_cast<Style>(s), ch, idle, static_cast<int>(i));
               }
             });
-            threads.Go([&, ch, r] {
+            parties.Go([&, ch, r] {
               int64_t last = -1;
               for (int64_t i = 0; i < values; ++i) {
                 const int v = RecvBy(static_cast<Style>(r), ch, idle);
@@ -325,7 +328,7 @@ TEST(SendRecvConformance, SR15AllStylesPairAtAllSizes) {
               }
             });
           }
-          threads.Join();
+          parties.Join();
           EXPECT_EQ(sum.load(), channels * (values * (values - 1) / 2));
           EXPECT_EQ(Parked(idle), 0u);
         }

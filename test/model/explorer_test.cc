@@ -13,6 +13,7 @@
 
 #include "gtest/gtest.h"
 #include "runtime/atomic.h"
+#include "runtime/backoff.h"
 #include "runtime/park.h"
 
 namespace gochan::model {
@@ -178,7 +179,7 @@ class Mailbox : public Scenario {
       }
       slot_.Prepare(nullptr);
       slot_.ClearLeft();
-      runtime::Sleep(slot_, &Publish, this);
+      runtime::Sleep(slot_, &Publish, this, {});
       if (bug_ != Bug::kNoAwaitLeft) slot_.AwaitLeft();
     }
   }
@@ -285,7 +286,7 @@ class Alarm : public Scenario {
       return;
     }
     slot_.Prepare(nullptr);
-    ++results[runtime::Sleep(slot_, [](void*) {}, nullptr, 12345)];
+    ++results[runtime::Sleep(slot_, [](void*) {}, nullptr, {}, 12345)];
   }
   void AtRest(Explorer& explorer, bool) override {
     explorer.Continue(Explorer::kEverybody, true);

@@ -27,6 +27,7 @@
 #include "gtest/gtest.h"
 #include "test/model/context_worlds.h"
 #include "test/model/model_test_util.h"
+#include "test/model/timer_worlds.h"
 
 namespace gochan::model {
 namespace {
@@ -235,6 +236,21 @@ TEST(Mutants, NoSubscriptionSerial) {
   ExpectCaught(Mutant::kNoSubscriptionSerial, [] {
     Explorer explorer;
     MovedSubscription world;
+    return explorer.Search(world, {.preemptions = 3}).error;
+  });
+}
+
+TEST(Mutants, NoBurn) {
+  ExpectCaught(Mutant::kNoBurn, [] {
+    Explorer explorer;
+    TimerWorld world({"SRt", "F"});
+    return explorer.Search(world, {.preemptions = 3}).error;
+  });
+}
+TEST(Mutants, NoTicket) {
+  ExpectCaught(Mutant::kNoTicket, [] {
+    Explorer explorer;
+    TimerWorld world({"Rt", "F"});
     return explorer.Search(world, {.preemptions = 3}).error;
   });
 }

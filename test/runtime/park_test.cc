@@ -33,14 +33,13 @@ TEST(ParkTest, SleepReturnsWhatWakeBrought) {
       std::atomic<ParkSlot*>* published;
       ParkSlot* slot;
     } arg{&published, &slot};
-    const uint32_t result = Sleep(
-        slot,
-        [](void* a) {
-          const Arg copy = *static_cast<Arg*>(a);
-          copy.published->store(copy.slot);
-          copy.slot->SetLeft();
-        },
-        &arg);
+    const uint32_t result = Sleep(slot,
+                                  [](void* a) {
+                                    const Arg copy = *static_cast<Arg*>(a);
+                                    copy.published->store(copy.slot);
+                                    copy.slot->SetLeft();
+                                  },
+                                  &arg, {});
     slot.AwaitLeft();
     EXPECT_EQ(result, kHello);
     EXPECT_EQ(written, round) << "what the waker did is visible";
@@ -51,10 +50,11 @@ TEST(ParkTest, SleepReturnsWhatWakeBrought) {
 TEST(ParkTest, ADeadlineEndsTheSleepButNotTheWait) {
   ParkSlot slot;
   slot.Prepare(nullptr);
-  EXPECT_EQ(Sleep(slot, nullptr, nullptr, MonotonicNow()), ParkSlot::kPending);
+  EXPECT_EQ(Sleep(slot, nullptr, nullptr, {}, MonotonicNow()),
+            ParkSlot::kPending);
   // Still findable: a later wake is not lost.
   std::thread waker([&slot] { slot.Wake(kHello); });
-  EXPECT_EQ(Sleep(slot, nullptr, nullptr), kHello);
+  EXPECT_EQ(Sleep(slot, nullptr, nullptr, {}), kHello);
   waker.join();
 }
 

@@ -264,7 +264,7 @@ class Victim {
     uint32_t result;
     {
       runtime::NoSteps no_steps;
-      result = runtime::Sleep(slot, nullptr, nullptr, deadline);
+      result = runtime::Sleep(slot, nullptr, nullptr, {}, deadline);
     }
     self.Become(kRunning);
     runtime::sleep_hook = sleep_hook;

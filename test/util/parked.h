@@ -11,14 +11,12 @@
 #ifndef GOCHAN_TEST_UTIL_PARKED_H_
 #define GOCHAN_TEST_UTIL_PARKED_H_
 
-#include <chrono>
 #include <cstddef>
 #include <string>
-#include <thread>
 
 #include "chan/chan.h"
 #include "chan/internal/core.h"
-#include "test/util/scale.h"
+#include "test/util/patience.h"
 
 namespace gochan::test {
 
@@ -30,18 +28,12 @@ std::size_t Parked(const ChanT& ch) {
 
 template <typename ChanT>
 void WaitUntilParked(const ChanT& ch, std::size_t n) {
-  const auto deadline = std::chrono::steady_clock::now() + kLimit;
-  for (int i = 0; Parked(ch) != n; ++i) {
-    if (std::chrono::steady_clock::now() > deadline) {
-      Die(std::to_string(Parked(ch)) + " parties are parked where " +
-          std::to_string(n) + " were expected");
-    }
-    // Soon the processor is better left to those who are to park.
-    if (i < 16) {
-      std::this_thread::yield();
-    } else {
-      std::this_thread::sleep_for(std::chrono::microseconds(20));
-    }
+  Patience patience;
+  while (Parked(ch) != n) {
+    patience.Wait([&] {
+      return std::to_string(Parked(ch)) + " parties are parked where " +
+             std::to_string(n) + " were expected";
+    });
   }
 }
 

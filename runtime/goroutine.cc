@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The gochan authors.
+
+#include "runtime/goroutine.h"
+
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <csignal>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <mutex>
+
+namespace gochan::runtime {
+
+std::mutex& OptionsMutex(const Task& task) {
+  static constinit std::mutex mutexes[16];
+  return mutexes[TaskArena::IndexOf(&task) % 16];
+}
+
+// -----------------------------------------------------------------------------
+// GoroutineNote
+// -----------------------------------------------------------------------------
+
+namespace {
+
+// A control block that has ended may lie in the pool when it is read, where
+// AddressSanitizer wants nobody to look.
+#define GOCHAN_NO_ASAN __attribute__((no_sanitize_address))
+
+template <typename T>
+GOCHAN_NO_ASAN T LoadAnywhere(const Atomic<T>& atomic,
+                              std::memory_order order) {
+  // A builtin, so that nothing is called that is checked.
+  return order == std::memory_order_acquire
+             ? __atomic_load_n(reinterpret_cast<const T*>(atomic.word()),
+                               __ATOMIC_ACQUIRE)
+             : __atomic_load_n(reinterpret_cast<const T*>(atomic.word()),
+                               __ATOMIC_RELAXED);
+}
+
+}  // namespace
+
+uint64_t GoroutineNote::Word() const {
+  // N2 acquire: the fields, and what the goroutine did before; pairs with N2 in
+  // Wait().
+  return LoadAnywhere(word_, std::memory_order_acquire);
+}
+
+bool GoroutineNote::Read(Snapshot* snapshot) const {
+  const uint64_t word = Word();
+  *snapshot = Snapshot{};
+  snapshot->word = word;
+  if (word == 0) return true;
+  snapshot->live = true;
+  if ((word & 0xff) != kWaiting) return true;
+  snapshot->reason = static_cast<WaitReason>(word >> 8 & 0xff);
+  uint64_t site[SharedSite::kWords];
+  for (std::size_t i = 0; i < SharedSite::kWords; ++i) {
+    site[i] = LoadAnywhere(site_.words_[i], std::memory_order_relaxed);
+  }
+  snapshot->object = LoadAnywhere(object_, std::memory_order_relaxed);
+  snapshot->detail = LoadAnywhere(detail_, std::memory_order_relaxed);
+  snapshot->count = LoadAnywhere(count_, std::memory_order_relaxed);
+  snapshot->since = LoadAnywhere(since_, std::memory_order_relaxed);
+  // N1: if one of these was of a later wait, the word has changed by now; pairs
+  // with the fence in Wait().
+  std::atomic_thread_fence(std::memory_order_acquire);
+  if (LoadAnywhere(word_, std::memory_order_relaxed) != word) return false;
+  std::memcpy(static_cast<void*>(&snapshot->site), site,
+              sizeof(snapshot->site));
+  return true;
+}
+
+// -----------------------------------------------------------------------------
+// TaskReader
+// -----------------------------------------------------------------------------
+
+namespace {
+
+// A field of a control block that is no atomic. `stack` is the same in every
+// life, as the place of the control block decides it; `waiter` is written once,
+// before the first wait that it is read for. (A sanitized build gives it back
+// at the end, and then says nullptr.)
+template <typename T>
+GOCHAN_NO_ASAN __attribute__((no_sanitize_thread)) T LoadField(const T* field) {
+  return __atomic_load_n(field, __ATOMIC_RELAXED);
+}
+
+bool IsReadable(const void* address) {
+  // A system call that reads 8 bytes at `address` and then refuses to do what
+  // it is told, as nobody knows how.
+  return syscall(SYS_rt_sigprocmask, ~0, address, nullptr, 8) == 0 ||
+         errno != EFAULT;
+}
+
+// Pages of the stack that have memory.
+std::size_t ResidentBytes(const Goroutine& g) {
+  char* const base = LoadField(&g.stack.base);
+  const std::size_t size = LoadField(&g.stack.size);
+  const std::size_t guard = LoadField(&g.stack.guard);
+  const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  constexpr std::size_t kPages = 1024;
+  unsigned char resident[kPages];
+  std::size_t pages = 0;
+  for (std::size_t at = guard; at < size; at += kPages * page) {
+    const std::size_t length = std::min(kPages * page, size - at);
+    if (mincore(base + at, length, resident) != 0) return 0;
+    for (std::size_t i = 0; i < length / page; ++i) pages += resident[i] & 1;
+  }
+  return pages * page;
+}
+
+// Is its record the one that it sleeps in?
+bool SleepsInRecord(WaitReason reason) {
+  switch (reason) {
+    case WaitReason::kChanReceive:
+    case WaitReason::kChanSend:
+    case WaitReason::kSelect:
+    case WaitReason::kSleep:
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
+bool TaskReader::IsCommitted(uint32_t first) {
+  // Up to here all are. Relaxed: a hint that only grows; the memory itself is
+  // asked else.
+  static constinit Atomic<uint32_t> known{0};
+  const uint32_t so_far = known.load(std::memory_order_relaxed);
+  if (first < so_far) return true;
+  // A batch's last page may be the first one of the next.
+  const char* const begin =
+      reinterpret_cast<const char*>(&TaskArena::At(first));
+  if (!IsReadable(begin) ||
+      !IsReadable(begin + kTaskBatch * sizeof(Task) - sizeof(uint64_t))) {
+    return false;
+  }
+  if (first == so_far) {
+    known.store(first + kTaskBatch, std::memory_order_relaxed);
+  }
+  return true;
+}
+
+bool TaskReader::Read(uint32_t index, uint64_t id, bool with_stack,
+                      bool (*woken)(void* waiter), Snapshot* snapshot,
+                      bool* is_woken) {
+  const Task& task = TaskArena::At(index);
+  // Is it `id` in that state? Acquire: the fields (T1), or that they are not of
+  // this life.
+  const auto is = [&](uint32_t state) {
+    return task.state.load(std::memory_order_acquire) == state &&
+           task.id.load(std::memory_order_relaxed) == id;
+  };
+  constexpr int kPatience = 32;
+  for (int round = 0;; ++round) {
+    *snapshot = Snapshot{};
+    *is_woken = false;
+    const uint32_t state = task.state.load(std::memory_order_acquire);
+    if (state == Task::kFree || !is(state)) {
+      // Or it has begun right now.
+      if (is(Task::kStarted)) continue;
+      return false;
+    }
+    snapshot->id = id;
+    snapshot->creator = task.creator.load(std::memory_order_relaxed);
+    snapshot->site = task.site.Load();
+    if (state == Task::kStarted) {
+      snapshot->started = true;
+      // Relaxed: came with the state.
+      const Goroutine& g = *task.goroutine.load(std::memory_order_relaxed);
+      bool steady = g.note.Read(&snapshot->note);
+      if (steady && SleepsInRecord(snapshot->note.reason)) {
+        snapshot->waiter = LoadField(&g.party.waiter);
+        if (snapshot->waiter != nullptr && woken != nullptr) {
+          *is_woken = woken(snapshot->waiter);
+          // The answer is about this wait if that goes on.
+          steady = g.note.Word() == snapshot->note.word;
+        }
+      }
+      if (!steady) {
+        if (round < kPatience) continue;
+        snapshot->note = GoroutineNote::Snapshot{};
+        snapshot->waiter = nullptr;
+        *is_woken = false;
+      }
+      if (with_stack) snapshot->stack_bytes = ResidentBytes(g);
+    }
+    // T2: if one of these was of a later goroutine, the state or the id has
+    // changed by now; pairs with the fence in SharedOptions.
+    std::atomic_thread_fence(std::memory_order_acquire);
+    if (!is(state)) continue;
+    {
+      std::lock_guard lock(OptionsMutex(task));
+      const GoroutineOptions* const options = task.options.LoadShared();
+      if (!is(state)) continue;
+      if (options != nullptr) snapshot->name = options->name;
+    }
+    return true;
+  }
+}
+
+}  // namespace gochan::runtime

@@ -1,0 +1,458 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The gochan authors.
+//
+// RunQueue: what one worker has to run, and others may take from it.
+//
+//   next      the one that was woken last; runs next, stays hot in the cache
+//   batch     up to 16 that the worker has taken out of the ring in one swap
+//   ring      256 places, from which idle workers steal half
+//   backlog   what did not fit, in a list
+//   inbox     what others have sent here, newest first
+//
+//   PushNext, Push, Take, Empty       the worker that owns it
+//   Send                              anybody
+//   StealHalf, StealInbox             other workers: ring, inbox
+//   StealPrivate                      other workers: next, batch and backlog of
+//                                     a worker that has not switched for long
+//
+// First in, first out but for `next`. T has a member `T* next_runnable`, which
+// belongs to whoever holds the T.
+//
+// Source: the ring is that of Go's scheduler (runtime/proc.go, runqput and
+// runqgrab; Vyukov). The private part, without which each Take() would be a
+// locked instruction, is ours: an owner that announces itself by a plain store
+// and a thief that uses the asymmetric barrier (barrier.h).
+//
+// Lock-free: the owner waits for nobody, not even for a thief that is frozen in
+// the middle of a theft.
+
+#ifndef GOCHAN_RUNTIME_RUN_QUEUE_H_
+#define GOCHAN_RUNTIME_RUN_QUEUE_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "runtime/atomic.h"
+#include "runtime/barrier.h"
+#include "runtime/cache_line.h"
+
+namespace gochan::runtime {
+
+template <typename T>
+class RunQueue {
+ public:
+  static constexpr uint32_t kRing = 256;
+  static constexpr uint32_t kBatch = 16;
+
+  // A singly linked list, first to last.
+  struct List {
+    T* first = nullptr;
+    T* last = nullptr;
+
+    void Append(T* t) {
+      t->next_runnable = nullptr;
+      (last == nullptr ? first : last->next_runnable) = t;
+      last = t;
+    }
+    T* Pop() {
+      T* const t = first;
+      if (t == nullptr) return nullptr;
+      first = t->next_runnable;
+      if (first == nullptr) last = nullptr;
+      return t;
+    }
+    void Append(List&& other) {
+      if (other.first == nullptr) return;
+      (last == nullptr ? first : last->next_runnable) = other.first;
+      last = other.last;
+      other = List{};
+    }
+  };
+
+  // --- by the owner
+
+  // `t` runs next. Returns who was to run next until now, or nullptr: the
+  // caller Push()es that.
+  [[nodiscard]] T* PushNext(T* t) {
+    if (!Enter()) [[unlikely]] {
+      // `t` itself is displaced.
+      return t;
+    }
+    T* const displaced = next_;
+    next_ = t;
+    Leave();
+    return displaced;
+  }
+
+  // To the end. `hide`: nobody is there to steal it, so it may become private,
+  // which is cheaper. Returns false if it became private.
+  bool Push(T* t, bool hide) {
+    // Relaxed: the owner's own.
+    const uint32_t tail = tail_.load(std::memory_order_relaxed);
+    // Relaxed: thieves only make it emptier.
+    const uint32_t head = head_.load(std::memory_order_relaxed);
+    if (hide || tail - head == kRing || backlogged_) {
+      if (Enter()) {
+        if (tail == head && backlog_.first == nullptr && hide &&
+            batch_end_ - batch_begin_ < kBatch) {
+          batch_[batch_end_ % kBatch] = t;
+          batch_end_ = batch_end_ + 1;
+          Leave();
+          return false;
+        }
+        if (tail - head == kRing || backlog_.first != nullptr) {
+          backlog_.Append(t);
+          backlogged_ = true;
+          Leave();
+          return true;
+        }
+        backlogged_ = false;
+        Leave();
+      } else if (tail - head == kRing) {
+        Send(t);  // a thief is at the backlog: this once, the other entrance
+        return true;
+      }
+    }
+    Place(tail, t);
+    return true;
+  }
+
+  // Who was woken last, if there is one.
+  T* TakeNext() {
+    if (!Enter()) [[unlikely]]
+      return nullptr;
+    T* const t = next_;
+    next_ = nullptr;
+    Leave();
+    return t;
+  }
+
+  // The oldest of batch, ring and backlog. Refills from the inbox only if
+  // these are empty.
+  T* Take() {
+    for (;;) {
+      const bool mine = Enter();
+      if (mine && batch_begin_ != batch_end_) {
+        T* const t = batch_[batch_begin_ % kBatch];
+        batch_begin_ = batch_begin_ + 1;
+        Leave();
+        return t;
+      }
+      T* taken[kBatch];
+      const uint32_t n = TakeFromRing(taken, mine ? kBatch : 1);
+      if (n > 0) {
+        if (mine) {
+          batch_begin_ = 0;
+          batch_end_ = n - 1;
+          for (uint32_t i = 1; i < n; ++i) batch_[i - 1] = taken[i];
+          if (backlog_.first != nullptr) RefillRing();
+          Leave();
+        }
+        return taken[0];
+      }
+      if (mine && backlogged_) {
+        if (T* const t = backlog_.Pop(); t != nullptr) {
+          RefillRing();
+          Leave();
+          return t;
+        }
+        backlogged_ = false;
+      }
+      if (mine) Leave();
+      if (!DrainInbox()) return nullptr;
+    }
+  }
+
+  // The owner's own `t` goes to the end, the oldest is returned: for the usual
+  // case that all is in the batch and nobody looks for work; else nullptr, and
+  // nothing has changed. `t` still runs: thieves are kept out until the one who
+  // runs next calls FinishRotate().
+  T* Rotate(T* t) {
+    if (!Enter()) return nullptr;
+    if (next_ == nullptr && batch_begin_ != batch_end_ && !backlogged_ &&
+        batch_end_ - batch_begin_ < kBatch &&
+        // Relaxed: the owner's own; thieves only make it emptier.
+        tail_.load(std::memory_order_relaxed) ==
+            head_.load(std::memory_order_relaxed)) {
+      T* const oldest = batch_[batch_begin_ % kBatch];
+      batch_begin_ = batch_begin_ + 1;
+      batch_[batch_end_ % kBatch] = t;
+      batch_end_ = batch_end_ + 1;
+      return oldest;
+    }
+    Leave();
+    return nullptr;
+  }
+  void FinishRotate() { Leave(); }
+
+  // Inbox to the end of the queue. False: it was empty.
+  bool DrainInbox() {
+    // Relaxed: a hint; DrainInbox() is called again.
+    if (inbox_.load(std::memory_order_relaxed) == nullptr) return false;
+    List list = TakeInbox();
+    if (list.first == nullptr) return false;
+    while (T* t = list.Pop()) Push(t, false);
+    return true;
+  }
+
+  // For the owner; others get a hint.
+  bool Empty() const {
+    // While a thief holds the private part, what is in there is the thief's: an
+    // owner that waited for it would spin as long as that one is preempted.
+    // Q4 acquire: pairs with the theft's end, after which it is empty.
+    return RingLooksEmpty() && InboxLooksEmpty() &&
+           (!PrivateLooksFull() ||
+            thief_.load(std::memory_order_acquire) == kTaken);
+  }
+
+  // --- by anybody
+
+  // seq_cst: with the load of the idle count that follows, against a worker
+  // that announces its sleep and then looks here.
+  void Send(T* t) {
+    // Relaxed: validated by the swap.
+    T* head = inbox_.load(std::memory_order_relaxed);
+    do {
+      t->next_runnable = head;
+      // Q2 release: t itself; pairs with Q2 in TakeInbox().
+    } while (!inbox_.compare_exchange(head, t, std::memory_order_seq_cst));
+  }
+
+  // All of the inbox, oldest first. There is no ABA problem: all or nothing.
+  List TakeInbox() {
+    // Q2 acquire: what was sent; pairs with Q2 in Send().
+    T* newest = inbox_.exchange(nullptr, std::memory_order_acquire);
+    List list;
+    list.last = newest;
+    while (newest != nullptr) {
+      T* const older = newest->next_runnable;
+      newest->next_runnable = list.first;
+      list.first = newest;
+      newest = older;
+    }
+    return list;
+  }
+
+  bool RingLooksEmpty() const {
+    // seq_cst, or after a heavy barrier: see Send().
+    return tail_.load(kHeavyLoad) == head_.load(kHeavyLoad);
+  }
+  bool InboxLooksEmpty() const {
+    return inbox_.load(std::memory_order_seq_cst) == nullptr;
+  }
+  // Is there anything for StealPrivate()? Racy, of course.
+  bool PrivateLooksFull() const {
+    return next_ != nullptr || batch_begin_ != batch_end_ || backlogged_;
+  }
+
+  // --- by other workers
+
+  // Half of the ring, rounded up, into the caller's own queue, which is empty;
+  // returns the first of them, or nullptr.
+  T* StealHalf(RunQueue& mine) {
+    for (;;) {
+      // Q1 acquire: pairs with Q1 of the thief or owner that moved it on, so
+      // that the places read below are those of this head or younger.
+      uint32_t head = head_.load(std::memory_order_acquire);
+      // Q3 acquire: what was pushed; pairs with Q3 in Place().
+      const uint32_t tail = tail_.load(std::memory_order_acquire);
+      const uint32_t size = tail - head;
+      if (size == 0) return nullptr;
+      if (size > kRing) continue;  // head and tail of different moments
+      const uint32_t n = size - size / 2;
+      T* first = nullptr;
+      const uint32_t to = mine.tail_.load(std::memory_order_relaxed);  // own
+      for (uint32_t i = 0; i < n; ++i) {
+        // Relaxed: only believed if the swap succeeds.
+        T* const t = ring_[(head + i) % kRing].load(std::memory_order_relaxed);
+        if (i == 0) {
+          first = t;
+        } else {
+          mine.ring_[(to + i - 1) % kRing].store(t, std::memory_order_relaxed);
+        }
+      }
+      // Q1 release: the reads above are done before anybody reuses the places;
+      // acquire on failure.
+      if (!head_.compare_exchange(head, head + n, std::memory_order_acq_rel)) {
+        continue;
+      }
+      // Q3 release: pairs with the acquire above, in another thief.
+      if (n > 1) mine.tail_.store(to + n - 1, std::memory_order_release);
+      return first;
+    }
+  }
+
+  // All of the inbox, which a busy owner has not looked at.
+  T* StealInbox(RunQueue& mine) {
+    if (InboxLooksEmpty()) return nullptr;
+    List list = TakeInbox();
+    T* const first = list.Pop();
+    while (T* t = list.Pop()) mine.Push(t, false);
+    return first;
+  }
+
+  // All of the private part. `must_hold(arg)` is asked once more when the owner
+  // is kept out: is it still worth it? nullptr: nothing, or the owner was in
+  // there.
+  T* StealPrivate(RunQueue& mine) {
+    // A number of its own, lest it takes another thief's request for its own
+    // after the owner has refused that.
+    const uintptr_t mark = reinterpret_cast<uintptr_t>(&mine) | kRequest;
+    uintptr_t idle = kNone;
+    // Q4: one thief at a time; acquire what the one before has left.
+    if (!thief_.compare_exchange(idle, mark, std::memory_order_seq_cst)) {
+      return nullptr;
+    }
+    HeavyBarrier();
+    uintptr_t request = mark;
+    // Q5 acquire: what the owner did in there; pairs with Leave().
+    if (inside_.load(kHeavyLoad) != 0 ||
+        !thief_.compare_exchange(request, kTaken, std::memory_order_seq_cst)) {
+      // Relaxed on failure: the owner has cancelled the request.
+      request = mark;
+      (void)thief_.compare_exchange(request, kNone, std::memory_order_seq_cst);
+      return nullptr;
+    }
+    List loot;
+    for (uint32_t i = batch_begin_; i != batch_end_; ++i) {
+      loot.Append(batch_[i % kBatch]);
+    }
+    batch_begin_ = 0;
+    batch_end_ = 0;
+    loot.Append(static_cast<List&&>(backlog_));
+    backlogged_ = false;
+    if (T* const next = next_; next != nullptr) loot.Append(next);
+    next_ = nullptr;
+    // Q4 release: the emptied part; pairs with the acquire in Enter().
+    thief_.store(kNone, std::memory_order_release);
+    T* const first = loot.Pop();
+    while (T* t = loot.Pop()) mine.Push(t, false);
+    return first;
+  }
+
+ private:
+  // Written by who may touch the private part, glimpsed by others. All relaxed:
+  // those others decide nothing by it.
+  template <typename U>
+  class Glimpsed {
+   public:
+    operator U() const {  // NOLINT: reads like a variable
+      return value_.load(std::memory_order_relaxed);
+    }
+    Glimpsed& operator=(U value) {
+      value_.store(value, std::memory_order_relaxed);
+      return *this;
+    }
+
+   private:
+    Atomic<U> value_{};
+  };
+
+  // thief_: who may touch the private part.
+  //   kNone      the owner may        thief: kRequest
+  //   kRequest   the owner may        owner: kNone (refused); thief: kTaken,
+  //                                   after it has seen inside_ = 0 since
+  //   kTaken     the thief alone      thief: kNone
+  // inside_: 1 while the owner is in there or about to look at thief_.
+  //
+  //     owner                         thief
+  //     1. inside_ = 1                3. thief_: kNone -> kRequest
+  //        light barrier                 heavy barrier
+  //     2. load thief_                4. load inside_
+  // Either 2 sees the request (and refuses it), or 4 sees the owner.
+  static constexpr uintptr_t kNone = 0;
+  static constexpr uintptr_t kRequest = 1;  // and whose
+  static constexpr uintptr_t kTaken = 2;
+
+  // False: a thief holds the private part.
+  [[gnu::always_inline]] bool Enter() {
+    inside_.store(1, kLightStore);  // 1
+    LightBarrier();
+    // Q4 acquire: as a thief has left it. (2)
+    if (thief_.load(kLightLoad) == kNone) [[likely]]
+      return true;
+    return EnterSlow();
+  }
+  [[gnu::noinline]] bool EnterSlow() {
+    for (;;) {
+      // Q4 acquire.
+      uintptr_t found = thief_.load(std::memory_order_seq_cst);
+      if (found == kNone) return true;
+      if (found == kTaken) break;
+      if (thief_.compare_exchange(found, kNone, std::memory_order_seq_cst)) {
+        return true;
+      }
+    }
+    Leave();
+    return false;
+  }
+  void Leave() {
+    // Q5 release: what was done; pairs with Q5 in StealPrivate().
+    inside_.store(0, std::memory_order_release);
+  }
+
+  void Place(uint32_t tail, T* t) {
+    ring_[tail % kRing].store(t, std::memory_order_relaxed);  // Q3
+    // Q3 release: t itself; pairs with Q3 in StealHalf(). kLightStore: before
+    // the load of the idle count that follows a push.
+    tail_.store(tail + 1, kLightStore);
+  }
+
+  // Up to `limit` from the ring's head, by the owner.
+  uint32_t TakeFromRing(T** taken, uint32_t limit) {
+    const uint32_t tail = tail_.load(std::memory_order_relaxed);  // own
+    // Q1 acquire, as in StealHalf().
+    uint32_t head = head_.load(std::memory_order_acquire);
+    for (;;) {
+      uint32_t n = tail - head;
+      if (n == 0) return 0;
+      // Leave half to thieves.
+      if (n > 1) n -= n / 2;
+      if (n > limit) n = limit;
+      for (uint32_t i = 0; i < n; ++i) {
+        taken[i] = ring_[(head + i) % kRing].load(std::memory_order_relaxed);
+      }
+      // Q1 acq_rel, as in StealHalf().
+      if (head_.compare_exchange(head, head + n, std::memory_order_acq_rel)) {
+        return n;
+      }
+    }
+  }
+
+  // Backlog to ring, while inside.
+  void RefillRing() {
+    uint32_t tail = tail_.load(std::memory_order_relaxed);  // own
+    // Q1 acquire: who moved it has read the places.
+    uint32_t room = kRing - (tail - head_.load(std::memory_order_acquire));
+    if (room > kRing / 2) room = kRing / 2;
+    bool any = false;
+    while (room-- > 0) {
+      T* const t = backlog_.Pop();
+      if (t == nullptr) break;
+      ring_[tail++ % kRing].store(t, std::memory_order_relaxed);
+      any = true;
+    }
+    // Q3 release, as in Place().
+    if (any) tail_.store(tail, kLightStore);
+    backlogged_ = backlog_.first != nullptr;
+  }
+
+  // First line: the owner's, and read by thieves now and then.
+  alignas(kCacheLine) Atomic<uint32_t> inside_{0};
+  Atomic<uintptr_t> thief_{kNone};
+  Glimpsed<T*> next_;
+  Glimpsed<uint32_t> batch_begin_;
+  Glimpsed<uint32_t> batch_end_;
+  Glimpsed<bool> backlogged_;  // false: backlog_ is empty
+  List backlog_;
+  T* batch_[kBatch] = {};
+  // Second: shared.
+  alignas(kCacheLine) Atomic<uint32_t> head_{0};  // owner, thieves: up
+  Atomic<uint32_t> tail_{0};                      // owner: up
+  Atomic<T*> inbox_{nullptr};
+  alignas(kCacheLine) Atomic<T*> ring_[kRing];
+};
+
+}  // namespace gochan::runtime
+
+#endif  // GOCHAN_RUNTIME_RUN_QUEUE_H_
