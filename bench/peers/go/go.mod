@@ -1,0 +1,3 @@
+module gochan/bench/peers/go
+
+go 1.23
