@@ -87,7 +87,7 @@ void StartGoroutine(runtime::GoroutineOptions* options,
 // nothing was started then. Ends the program if `fn` is an empty function
 // ("fatal error: go of nil func value"). An exception that leaves `fn` ends it
 // too, with a report in the shape of Go's. Thread-safe; callable from anywhere.
-// Cost: some ten nanoseconds. Up to six arguments; more: capture them.
+// Cost: some tens of nanoseconds. Up to six arguments; more: capture them.
 //
 // Source: The Go Programming Language Specification, "Go statements".
 template <internal::NotOptions F>
@@ -201,7 +201,8 @@ uint64_t GoroutineId();
 // it the caller may be on another thread. On a plain thread just fn(). Inside
 // of `fn` gochan's operations block the thread, as on a plain one. Threads are
 // reused; from the 10,000th on the caller waits for one.
-// Cost: some ten nanoseconds if nobody else had anything to do.
+// Cost: some tens of nanoseconds if nobody else had anything to do, else the
+// wake-up of another thread.
 template <typename F>
 auto Blocking(F&& fn, const SourceLocation& site = SourceLocation::current())
     -> std::invoke_result_t<F> {

@@ -227,7 +227,7 @@ class GoroutineNote {
 // At the top of its stack. Owned by who runs on the stack; while it is left, by
 // who will resume it.
 struct alignas(kCacheLine) Goroutine : Fiber, Resumer, Runnable {
-  // Of a control block on a stack that is not in use for the first time.
+  // Once for each stack: the control block stays for those who come after.
   explicit Goroutine(uint64_t seed) : party(seed) {}
 
   static Goroutine& From(Resumer* resumer) {

@@ -44,14 +44,16 @@ pthread_key_t ThreadKey() {
 
 }  // namespace
 
-Party& AttachThread() {
-  static std::atomic<uint64_t> threads{0};
+uint64_t PartySeed() {
+  static std::atomic<uint64_t> parties{0};
   // Relaxed: only distinct seeds are wanted; the clock varies them between
   // runs.
-  const uint64_t seed =
-      threads.fetch_add(0x9e3779b97f4a7c15, std::memory_order_relaxed) +
-      static_cast<uint64_t>(MonotonicNow());
-  auto* const party = new Party(seed);
+  return parties.fetch_add(0x9e3779b97f4a7c15, std::memory_order_relaxed) +
+         static_cast<uint64_t>(MonotonicNow());
+}
+
+Party& AttachThread() {
+  auto* const party = new Party(PartySeed());
   SetCurrentParty(party);
   pthread_setspecific(ThreadKey(), party);
   return *party;

@@ -144,6 +144,9 @@ GOCHAN_UNCACHEABLE inline void SetCurrentParty(Party* party) {
 }
 #endif
 
+// For a new party's random numbers.
+uint64_t PartySeed();
+
 // Makes one for a thread that has none; slow path of CurrentParty().
 Party& AttachThread();
 

@@ -52,11 +52,12 @@ using ThreadArena = Arena<Thread, 1u << 15, 1>;
 
 int32_t ThreadId() { return static_cast<int32_t>(syscall(SYS_gettid)); }
 
-uint64_t RandomSeed() {
-  static Atomic<uint64_t> count{0};
-  // Relaxed: distinct seeds are wanted; the clock varies them between runs.
-  return count.fetch_add(0x9e3779b97f4a7c15u, std::memory_order_relaxed) +
-         static_cast<uint64_t>(MonotonicNow());
+// One more, in a counter that one writes at a time. Relaxed: only sums are
+// read.
+template <typename T>
+void Bump(Atomic<T>& counter) {
+  counter.store(counter.load(std::memory_order_relaxed) + 1,
+                std::memory_order_relaxed);
 }
 
 }  // namespace
@@ -122,6 +123,7 @@ class Scheduler {
   static void NotifyOne();
   static void Send(Worker& w, Runnable* r);
   static void SendAnywhere(Runnable* r);
+  static void ForwardInbox(Worker& w);
 
   // --- the life of a thread
   static void* ThreadMain(void* arg);
@@ -144,6 +146,14 @@ class Scheduler {
 
   // --- goroutines
   static Goroutine* Begin(Worker& w, Task& task);
+  // A goroutine as it is; a task, once it has a stack, or nullptr.
+  [[gnu::always_inline]] static inline Runnable* WithStack(Worker& w,
+                                                           Runnable* r) {
+    if (r != nullptr && r->is_task) [[unlikely]] {
+      return Begin(w, *static_cast<Task*>(r));
+    }
+    return r;
+  }
   static void Bind(Goroutine& g, Task& task);
   static void Run(void* arg, void* carried);
   static void FreeGoroutine(void* arg);
@@ -159,7 +169,7 @@ class Scheduler {
   static void Detach(Goroutine& g, const SourceLocation& site);
   static void Attach(Goroutine& g);
   static bool OthersAreBusy(const Worker& w);
-  [[noreturn]] static void Forget(Goroutine& g);
+  [[noreturn]] static void Forget();
 
   // --- how many workers
   static void Resize(int n);
@@ -171,7 +181,7 @@ class Scheduler {
   static void Resume();
   static void AbandonAll();
   static void AtExit();
-  static void Park(Worker& w);
+  static void Park();
   static bool MustStop() {
     // Relaxed: the one who stops waits for the answer.
     return stop.load(std::memory_order_relaxed) != 0;
@@ -192,7 +202,6 @@ class Scheduler {
   static inline constinit Atomic<int> spares_wanted{0};
   static inline constinit Atomic<uint64_t> ids{2};  // 1 is main's
   static inline constinit Atomic<uint64_t> foreign_spawned{0};
-  static inline constinit Atomic<uint64_t> foreign_finished{0};
   static inline constinit Atomic<uint64_t> next_home{0};
   // There was no stack for a task: it waits in `starved`, and Go() throws until
   // there is one again.
@@ -275,9 +284,7 @@ Fiber& LeaveGoroutine(Resumer* resumer, const WaitInfo& why) {
 }  // namespace
 
 inline Runnable* Worker::PickFast() {
-  // Relaxed: written by the worker, compared by the watcher.
-  ticks_.store(ticks_.load(std::memory_order_relaxed) + 1,
-               std::memory_order_relaxed);
+  Bump(ticks_);
   if (--budget_ <= 0) [[unlikely]]
     return nullptr;
   Runnable* const r = queue_.TakeNext();
@@ -307,11 +314,7 @@ inline Fiber& Worker::Enter(Fiber& from, Runnable* r) {
 }
 
 inline Fiber& Worker::Choose(Fiber& from) {
-  Runnable* r = PickFast();
-  if (r != nullptr && r->is_task) [[unlikely]] {
-    r = Scheduler::Begin(*this, *static_cast<Task*>(r));
-  }
-  return Enter(from, r);
+  return Enter(from, Scheduler::WithStack(*this, PickFast()));
 }
 
 void Worker::PushBack(Runnable* r) {
@@ -370,8 +373,7 @@ void Scheduler::GoIdle(Worker& w, uint32_t state, bool searching) {
 // A claimed worker gets going: `was` kAsleep, its thread wakes up; kDetached,
 // it is given one.
 void Scheduler::Wake(Worker& w, uint32_t was) {
-  w.wake_ups_.store(w.wake_ups_.load(std::memory_order_relaxed) + 1,
-                    std::memory_order_relaxed);  // a statistic
+  Bump(w.wake_ups_);
   if (was == Worker::kAsleep) {
     Thread& thread = *w.thread_;
     // S3 release: the claim; pairs with S3 in Sleep().
@@ -406,6 +408,13 @@ void Scheduler::NotifyOne() {
   }
 }
 
+// What was sent to a worker that has retired goes to the first one, which never
+// does.
+void Scheduler::ForwardInbox(Worker& w) {
+  auto list = w.queue_.TakeInbox();
+  while (Runnable* const r = list.Pop()) Send(*At(0), r);
+}
+
 // From a thread that runs no worker.
 void Scheduler::Send(Worker& home, Runnable* r) {
   Worker* w = &home;
@@ -414,10 +423,8 @@ void Scheduler::Send(Worker& home, Runnable* r) {
   w->queue_.Send(r);
   const uint32_t state = w->state_.load(std::memory_order_seq_cst);
   if (state == Worker::kRetired) [[unlikely]] {
-    // It has retired since Procs() was read and looks there no more. The first
-    // one never retires.
-    auto list = w->queue_.TakeInbox();
-    while (Runnable* const again = list.Pop()) Send(*At(0), again);
+    // It has retired since Procs() was read and looks there no more.
+    ForwardInbox(*w);
     return;
   }
   if (state != Worker::kRunning) {
@@ -454,7 +461,7 @@ void Scheduler::GiveThread(Worker& w) {
     return;
   }
   auto* const thread =
-      new (&ThreadArena::At(ThreadArena::Allocate())) Thread(RandomSeed());
+      new (&ThreadArena::At(ThreadArena::Allocate())) Thread(PartySeed());
   thread->worker = &w;
   pthread_attr_t attributes;
   pthread_attr_init(&attributes);
@@ -495,9 +502,8 @@ void Scheduler::Loop(Thread& self) {
     w.thread_ = &self;
     self.party.worker = &w;
     self.party.timers = &w.timers_;
-    Runnable* r = Find(w, searching);
+    Runnable* const r = WithStack(w, Find(w, searching));
     searching = false;
-    if (r != nullptr && r->is_task) r = Begin(w, *static_cast<Task*>(r));
     // Relaxed: as in Enter().
     if (r == nullptr || r->abandoned.load(std::memory_order_relaxed) != 0) {
       continue;
@@ -553,7 +559,7 @@ Runnable* Scheduler::Find(Worker& w, bool searching) {
   }
   if (MustStop()) {
     if (searching) counts.fetch_sub(kSearching, std::memory_order_seq_cst);
-    Park(w);
+    Park();
     return nullptr;
   }
   if (w.number_ >= Procs() && resize_mutex.try_lock()) {
@@ -588,12 +594,11 @@ Runnable* Scheduler::StealFor(Worker& w, bool all) {
   const int start = static_cast<int>(w.random_.Below(static_cast<uint32_t>(n)));
   for (int i = 0; i < n; ++i) {
     Worker* const victim = At((start + i) % n);
-    if (victim == nullptr || victim == &w) continue;
+    if (victim == &w) continue;
     Runnable* r = victim->queue_.StealHalf(w.queue_);
     if (r == nullptr && all) r = victim->queue_.StealInbox(w.queue_);
     if (r != nullptr) {
-      w.steals_.store(w.steals_.load(std::memory_order_relaxed) + 1,
-                      std::memory_order_relaxed);  // a statistic
+      Bump(w.steals_);
       return r;
     }
   }
@@ -661,7 +666,7 @@ bool Scheduler::AnyWork(Worker& w) {
   const int n = Made();
   for (int i = 0; i < n; ++i) {
     Worker* const other = At(i);
-    if (other == nullptr || other == &w) continue;
+    if (other == &w) continue;
     if (!other->queue_.RingLooksEmpty() || !other->queue_.InboxLooksEmpty()) {
       return true;
     }
@@ -725,13 +730,12 @@ void Scheduler::Sleep(Worker& w, bool searching) {
 }
 
 // The watcher's look at those who run, or have no thread: true if there is
-// something to do now. Lowers `*until` to the
-// first timer of these.
+// something to do now. Lowers `*until` to the first timer of these.
 bool Scheduler::Watch(Worker& w, MonotonicNanos now, MonotonicNanos* until) {
   const int n = Made();
   for (int i = 0; i < n; ++i) {
     Worker* const other = At(i);
-    if (other == nullptr || other == &w) continue;
+    if (other == &w) continue;
     const uint32_t state = other->state_.load(std::memory_order_relaxed);
     if (state == Worker::kAsleep || state == Worker::kRetired) continue;
     const MonotonicNanos due = other->timers_.NextDeadline();
@@ -771,10 +775,7 @@ void Scheduler::Retire(Worker& w) {
   // S2 release: the worker; pairs with S2 in SetMaxProcs(). seq_cst: the state,
   // then the look at the inbox; against Send().
   w.state_.store(Worker::kRetired, std::memory_order_seq_cst);
-  if (!w.queue_.InboxLooksEmpty()) {
-    auto list = w.queue_.TakeInbox();
-    while (Runnable* const r = list.Pop()) Send(heir, r);
-  }
+  if (!w.queue_.InboxLooksEmpty()) ForwardInbox(w);
   // The timers that came along may be due before the heir would wake up.
   const uint32_t was = Claim(heir, /*search=*/true);
   if (was != Worker::kRunning) Wake(heir, was);
@@ -800,7 +801,7 @@ void Scheduler::Bind(Goroutine& g, Task& task) {
   g.task = &task;
   // Relaxed: released by the state.
   task.goroutine.store(&g, std::memory_order_relaxed);
-  // T1 release: for onlookers, see registry.
+  // T1 release: for onlookers, see TaskReader.
   task.state.store(Task::kStarted, std::memory_order_release);
   g.note.Begin();
 }
@@ -870,7 +871,7 @@ void Scheduler::Run(void* arg, void* carried) {
     task.run(task);
     CheckNoLocksOf(g, "ends", nullptr);
     Worker& w = *g.party.worker;
-    w.CountFinished();
+    Bump(w.finished_);
     g.note.End();
     FreeTask(&w, task);
     Runnable* r = w.PickFast();
@@ -995,8 +996,7 @@ void Scheduler::Launch(Task& task, uint64_t id) {
       w->last_id_ = w->next_id_ + kIdBlock;
     }
     id = w->next_id_++;
-    w->spawned_.store(w->spawned_.load(std::memory_order_relaxed) + 1,
-                      std::memory_order_relaxed);  // as finished_
+    Bump(w->spawned_);
   } else {
     id = ids.fetch_add(1, std::memory_order_relaxed);
     foreign_spawned.fetch_add(1, std::memory_order_relaxed);
@@ -1024,11 +1024,11 @@ int64_t Scheduler::Count() {
   // Relaxed, all: exact at rest.
   uint64_t live = foreign_spawned.load(std::memory_order_relaxed) -
                   abandoned.load(std::memory_order_relaxed);
-  for (int i = 0; i < kMaxProcs; ++i) {
-    const Worker* const w = At(i);
-    if (w == nullptr) break;
-    live -= w->finished_.load(std::memory_order_relaxed);
-    live += w->spawned_.load(std::memory_order_relaxed);
+  const int n = Made();
+  for (int i = 0; i < n; ++i) {
+    const Worker& w = *At(i);
+    live -= w.finished_.load(std::memory_order_relaxed);
+    live += w.spawned_.load(std::memory_order_relaxed);
   }
   return static_cast<int64_t>(live);
 }
@@ -1065,8 +1065,7 @@ bool BeginYield(Sleeping& sleeping) {
 // Nothing is to be done for who is alone: its worker looks around now and then.
 bool Worker::Yield(Goroutine& g, Sleeping& sleeping) {
   CheckNoLocksOf(g, "yields", nullptr);
-  ticks_.store(ticks_.load(std::memory_order_relaxed) + 1,
-               std::memory_order_relaxed);  // as in PickFast()
+  Bump(ticks_);
   sleeping.from = &g;
   // Relaxed: as in PushBack().
   if (--budget_ > 0 && (Scheduler::counts.load(std::memory_order_relaxed) &
@@ -1074,9 +1073,7 @@ bool Worker::Yield(Goroutine& g, Sleeping& sleeping) {
     Runnable* r = queue_.Rotate(&g);
     if (r != nullptr) {
       // The oldest may be a task, which gets its stack while thieves are out.
-      if (r->is_task) {
-        r = Scheduler::Begin(*this, *static_cast<Task*>(r));
-      }
+      r = Scheduler::WithStack(*this, r);
       sleeping.publication = {
           [](void* queue) {
             static_cast<RunQueue<Runnable>*>(queue)->FinishRotate();
@@ -1087,10 +1084,8 @@ bool Worker::Yield(Goroutine& g, Sleeping& sleeping) {
     }
   }
   if (budget_ > 0 && queue_.Empty()) return false;
-  Runnable* r = budget_ > 0 ? PickFast() : nullptr;
-  if (r != nullptr && r->is_task) {
-    r = Scheduler::Begin(*this, *static_cast<Task*>(r));
-  }
+  Runnable* const r =
+      Scheduler::WithStack(*this, budget_ > 0 ? PickFast() : nullptr);
   sleeping.publication = {&PushYielder, &g};
   sleeping.to = &Enter(g, r);
   return true;
@@ -1187,8 +1182,7 @@ void Scheduler::Detach(Goroutine& g, const SourceLocation& site) {
       (Idle(now) == 1 && Searching(now) == 0 && OthersAreBusy(w))) {
     const uint32_t was = Claim(w, /*search=*/true);
     if (was != Worker::kRunning) {
-      w.handoffs_.store(w.handoffs_.load(std::memory_order_relaxed) + 1,
-                        std::memory_order_relaxed);  // a statistic
+      Bump(w.handoffs_);
       Wake(w, was);
     }
   }
@@ -1203,7 +1197,7 @@ void Scheduler::Attach(Goroutine& g) {
   g.party.resumer = &g;
   if (g.abandoned.load(std::memory_order_acquire) != 0 || MustStop()) {
     thread.in_blocking.store(0, std::memory_order_relaxed);
-    Forget(g);
+    Forget();
   }
   Worker* w = g.blocking_worker;
   // A worker whose thread sleeps is not taken over: the thread may be looking
@@ -1276,9 +1270,8 @@ void Scheduler::Resize(int n) {
       made.store(i + 1, std::memory_order_release);
     }
     // It may have been told to retire and not have got there yet.
-    uint32_t state = Worker::kRetired;
     // S2 acquire: pairs with Retire().
-    if (w->state_.load(std::memory_order_acquire) == state) {
+    if (w->state_.load(std::memory_order_acquire) == Worker::kRetired) {
       counts.fetch_add(kActive, std::memory_order_seq_cst);
       GoIdle(*w, Worker::kDetached, /*searching=*/false);
     }
@@ -1395,8 +1388,7 @@ bool Scheduler::StopAll(MonotonicNanos limit) {
   }
 }
 
-void Scheduler::Park(Worker& w) {
-  (void)w;
+void Scheduler::Park() {
   // St1 release.
   stopped.fetch_add(1, std::memory_order_acq_rel);
   while (stop.load(std::memory_order_acquire) != 0) FutexWait(stop.word(), 1);
@@ -1415,12 +1407,12 @@ void Scheduler::AbandonAll() {
   (void)WithdrawSleepers(
       [](const Party& party, void*) { return party.fiber != nullptr; },
       nullptr);
-  for (int i = 0; i < kMaxProcs; ++i) {
-    Worker* const w = At(i);
-    if (w == nullptr) break;
-    while (w->queue_.TakeNext() != nullptr) {
+  const int n = Made();
+  for (int i = 0; i < n; ++i) {
+    Worker& w = *At(i);
+    while (w.queue_.TakeNext() != nullptr) {
     }
-    while (w->queue_.Take() != nullptr) {
+    while (w.queue_.Take() != nullptr) {
     }
   }
   auto list = starved.TakeInbox();
@@ -1451,8 +1443,7 @@ void Scheduler::AtExit() { (void)StopAll(100'000'000); }
 
 // A goroutine that never runs again, in a thread of which nobody knows whether
 // it holds something.
-void Scheduler::Forget(Goroutine& g) {
-  (void)g;
+void Scheduler::Forget() {
   for (;;) pause();
 }
 

@@ -82,9 +82,6 @@ class alignas(kCacheLine) Worker {
   explicit Worker(int number)
       : number_(number), random_(0x1357u + static_cast<unsigned>(number)) {}
 
-  int number() const { return number_; }
-  TimerQueue& timers() { return timers_; }
-
   // --- by the code that runs on it
 
   // `r` was woken: it runs next.
@@ -102,15 +99,9 @@ class alignas(kCacheLine) Worker {
   // nullptr: nothing at hand, or time to look around.
   [[gnu::always_inline]] inline Runnable* PickFast();
 
-  Thread* thread() const { return thread_; }
   MonotonicNanos coarse_now() const {
     // Relaxed: a clock for dumps.
     return now_.load(std::memory_order_relaxed);
-  }
-  void CountFinished() {
-    // Relaxed: written by one at a time, summed up by NumGoroutines().
-    finished_.store(finished_.load(std::memory_order_relaxed) + 1,
-                    std::memory_order_relaxed);
   }
 
  private:
