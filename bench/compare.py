@@ -3,272 +3,62 @@
 # Copyright 2026 The gochan authors.
 """Runs the same workloads in gochan and in others, and says how they compare.
 
-  bench/compare.py [--quick] [--only GLOB,...] [--procs 1,2] [--rounds 5]
+  bench/compare.py                    all: bench/results, about an hour
+  bench/compare.py --quick            a look, in about two minutes
+  bench/compare.py --only 'spsc_*' --peers go,kanal --procs 1 --rounds 9
+  bench/compare.py --count            our work in numbers that do not depend on
+                                      how busy the machine is
 
-Builds every peer's program, runs them in turns (A B A B ...), a process for
-each run of each workload, and takes the ratio of ours to the other's in each
-round. Published are the medians of the ratios, with the smallest and the
-largest. Writes OUTPUT.md, a table for people, and OUTPUT.csv, every figure of
-every run. What the workloads are: bench/workloads.md.
+Builds every program (a peer whose tools are not here is listed as missing),
+runs them in turns, a process for each run of each workload, and takes the
+ratio of our time to the other's in each round. Published are the medians of
+the ratios, with the smallest and the largest. Nothing is asserted.
 
-A peer's program is run as
-
-  RUN... NAME N --procs=P    prints "NAME OPS WALL_NS CPU_NS [FIGURE=VALUE ...]"
-  RUN... --list              prints "NAME N MIN_PROCS", a line for each
-
-where the two times are nanoseconds per operation; it fails if a result is
-wrong. It may lack workloads. To add one, add a Peer below.
+What the workloads are: bench/workloads.md. Who is compared, and how a program
+is to be run: compare_peers.py.
 """
 
 import argparse
-import csv
-import dataclasses
 import fnmatch
-import math
 import os
 import pathlib
 import re
-import shutil
-import statistics
-import subprocess
 import sys
 import time
 
-BENCH = pathlib.Path(__file__).resolve().parent
-ROOT = BENCH.parent
-OURS = "gochan"
-TIME_LIMIT = 300  # seconds, for one run
-
-
-@dataclasses.dataclass
-class Peer:
-    name: str
-    needs: list  # commands; without them the peer is left out
-    build: list  # commands, run in `cwd`
-    run: list
-    versions: list  # commands; the first line of what each prints is quoted
-    cwd: pathlib.Path = ROOT
-
-
-def peers(build_dir):
-    tree = build_dir / "cmake"
-    return [
-        Peer(
-            name=OURS,
-            needs=["cmake", "ninja"],
-            build=[
-                ["cmake", "-S", ".", "-B", tree, "-G", "Ninja",
-                 "-DCMAKE_BUILD_TYPE=Release", "-DGOCHAN_BUILD_TESTS=OFF",
-                 "-DGOCHAN_BUILD_EXAMPLES=OFF"],
-                ["cmake", "--build", tree, "--target",
-                 "gochan_bench_programs_gochan_programs"],
-            ],
-            run=[tree / "bench/programs/gochan_programs"],
-            versions=[[cmake_compiler(tree), "--version"]],
-        ),
-        Peer(
-            name="go",
-            needs=["go"],
-            build=[["go", "build", "-o", build_dir / "go_programs", "."]],
-            run=[build_dir / "go_programs"],
-            versions=[["go", "version"]],
-            cwd=BENCH / "peers/go",
-        ),
-    ]
-
-
-def cmake_compiler(tree):
-    """The C++ compiler that a build tree uses, or will use."""
-    try:
-        cache = (tree / "CMakeCache.txt").read_text()
-        return re.search(r"^CMAKE_CXX_COMPILER:\w+=(.+)$", cache, re.M)[1]
-    except (OSError, TypeError):
-        return os.environ.get("CXX", "c++")
-
-
-# ---- Running things ---------------------------------------------------------
-
-
-def environment():
-    """Ours, without what would change how one of the peers runs."""
-    env = dict(os.environ)
-    for name in ("GOCHAN_MAXPROCS", "GOMAXPROCS", "GODEBUG", "GOGC",
-                 "GOMEMLIMIT"):
-        env.pop(name, None)
-    return env
+import compare_count
+import compare_report
+from compare_peers import (BENCH, OUR_THREADS, OURS, ROOT, THREADS,
+                           build, commit, measure, peers)
 
 
 def say(text):
     print(text, flush=True)
 
 
-def build(peer):
-    """Whether the peer can be run now."""
-    missing = [c for c in peer.needs if shutil.which(c) is None]
-    if missing:
-        say(f"{peer.name}: left out, no {' '.join(missing)}")
-        return False
-    for command in peer.build:
-        done = subprocess.run([str(c) for c in command], cwd=peer.cwd,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                              text=True, check=False)
-        if done.returncode != 0:
-            say(done.stdout)
-            sys.exit(f"{peer.name}: could not be built")
-    say(f"{peer.name}: built")
-    return True
-
-
-def first_line(command, cwd=ROOT):
-    try:
-        done = subprocess.run([str(c) for c in command], cwd=cwd, check=True,
-                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                              text=True)
-        return done.stdout.split("\n")[0].strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "?"
-
-
-def listed(peer):
-    """The peer's workloads: {name: (n, min_procs)}."""
-    text = subprocess.run([str(c) for c in peer.run] + ["--list"], check=True,
-                          stdout=subprocess.PIPE, text=True).stdout
-    rows = (line.split() for line in text.splitlines())
-    return {name: (int(n), int(procs)) for name, n, procs in rows}
-
-
-def measure(peer, workload, n, procs):
-    """One run: {figure: value}, or a text that says what went wrong."""
-    command = [str(c) for c in peer.run]
-    command += [workload, str(n), f"--procs={procs}"]
-    try:
-        done = subprocess.run(command, env=environment(), timeout=TIME_LIMIT,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                              text=True, errors="replace", check=False)
-    except subprocess.TimeoutExpired:
-        return f"not done after {TIME_LIMIT} s"
-    if done.returncode != 0:
-        lines = done.stderr.strip().splitlines() or ["no message"]
-        return f"status {done.returncode}: {lines[0]}"
-    fields = done.stdout.split()
-    if len(fields) < 4 or fields[0] != workload:
-        return f"printed {done.stdout!r}"
-    figures = {"wall_ns": float(fields[2]), "cpu_ns": float(fields[3])}
-    for field in fields[4:]:
-        name, value = field.split("=")
-        figures[name] = float(value)
-    return figures
-
-
-# ---- Workloads ---------------------------------------------------------------
-
-
 def documented():
-    """The workloads of workloads.md, in its order: {name: n}."""
-    found = {}
+    """workloads.md: {name: n}, and {family: [names]}, in its order."""
+    sizes, families, family = {}, {}, None
     for line in (BENCH / "workloads.md").read_text().splitlines():
+        if line.startswith("## "):
+            family = line[3:]
         row = re.match(r"\| `(\w+)` \| ([\d,]+) \|", line)
         if row:
-            found[row[1]] = int(row[2].replace(",", ""))
-    return found
+            sizes[row[1]] = int(row[2].replace(",", ""))
+            families.setdefault(family, []).append(row[1])
+    return sizes, families
 
 
-def check_lists(workloads, lists):
-    """A program and workloads.md must not drift apart."""
-    for name, theirs in lists.items():
-        for workload, (n, _) in theirs.items():
-            if workloads.get(workload) != n:
-                sys.exit(f"{name} has {workload} with N = {n}, "
+def check_lists(sizes, limits, present):
+    """The programs and workloads.md must not drift apart."""
+    for peer in present:
+        for name, (n, _) in peer.workloads.items():
+            if sizes.get(name) != n:
+                sys.exit(f"{peer.name} has {name} with N = {n}, "
                          "bench/workloads.md has not")
-    for workload in workloads.keys() - lists[OURS].keys():
-        sys.exit(f"{OURS} lacks {workload}")
-
-
-# ---- Figures -----------------------------------------------------------------
-
-
-def number(value):
-    if value >= 1e6:
-        return f"{value:,.0f}".replace(",", " ")
-    return f"{value:.3g}" if value < 100 else f"{value:.0f}"
-
-
-class Table:
-    """All figures of one number of workers."""
-
-    def __init__(self, procs, names):
-        self.procs = procs
-        self.names = names  # of the peers, ours first
-        self.samples = {}  # {workload: {peer: [figures of each round]}}
-
-    def add(self, workload, peer, figures):
-        self.samples.setdefault(workload, {}).setdefault(peer, []).append(
-            figures)
-
-    def ratios(self, workload, peer, figure):
-        """Ours to the peer's in each round in which both have it."""
-        runs = self.samples.get(workload, {})
-        pairs = zip(runs.get(OURS, []), runs.get(peer, []))
-        return [ours[figure] / theirs[figure] for ours, theirs in pairs
-                if isinstance(ours, dict) and isinstance(theirs, dict)
-                and figure in ours and theirs.get(figure, 0) > 0]
-
-    def median(self, workload, peer, figure):
-        values = [run[figure] for run in self.samples[workload].get(peer, [])
-                  if isinstance(run, dict) and figure in run]
-        return number(statistics.median(values)) if values else "–"
-
-    def ratio_cell(self, workload, peer, figure):
-        ratios = self.ratios(workload, peer, figure)
-        if not ratios:
-            return "–"
-        median = f"{statistics.median(ratios):.2f}"
-        if statistics.median(ratios) > 1:
-            median = f"**{median}**"
-        return f"{median} ({min(ratios):.2f}–{max(ratios):.2f})"
-
-    def markdown(self):
-        others = self.names[1:]
-        title = ("1 worker" if self.procs == 1 else f"{self.procs} workers")
-        head = ["workload", f"{OURS} ns"]
-        for peer in others:
-            head += [f"{peer} ns", f"{OURS} / {peer}, time",
-                     f"{OURS} / {peer}, CPU"]
-        lines = [f"## {title}", "", "| " + " | ".join(head) + " |",
-                 "|---" * len(head) + "|"]
-        for workload, runs in self.samples.items():
-            figures = []
-            for run in sum(runs.values(), []):
-                if isinstance(run, dict):
-                    figures += [f for f in run if f not in figures]
-            for figure in figures:
-                if figure == "cpu_ns":
-                    continue  # beside the wall's
-                label = f"`{workload}`"
-                if figure != "wall_ns":
-                    label += f" {figure}"
-                row = [label, self.median(workload, OURS, figure)]
-                for peer in others:
-                    row += [self.median(workload, peer, figure),
-                            self.ratio_cell(workload, peer, figure),
-                            self.ratio_cell(workload, peer, "cpu_ns")
-                            if figure == "wall_ns" else ""]
-                lines.append("| " + " | ".join(row) + " |")
-            for peer, results in runs.items():
-                for text in sorted({r for r in results if isinstance(r, str)}):
-                    lines.append(f"| `{workload}` | {peer} failed: {text} |"
-                                 + " |" * (len(head) - 2))
-        for peer in others:
-            logs = []
-            for workload in self.samples:
-                ratios = self.ratios(workload, peer, "wall_ns")
-                if ratios:
-                    logs.append(math.log(statistics.median(ratios)))
-            if logs:
-                mean = math.exp(statistics.mean(logs))
-                lines += ["", f"Geometric mean of {OURS} / {peer}, time: "
-                          f"{mean:.2f} over {len(logs)} workloads."]
-        return "\n".join(lines) + "\n"
+    for name in sizes:
+        if name not in present[0].workloads and name not in limits:
+            sys.exit(f"{OURS} lacks {name}")
 
 
 def machine():
@@ -281,26 +71,17 @@ def machine():
             f"{os.uname().sysname} {os.uname().release}")
 
 
-def commit():
-    text = first_line(["git", "rev-parse", "--short=12", "HEAD"])
-    changed = first_line(["git", "status", "--porcelain"])
-    return text + (" with changes" if changed not in ("", "?") else "")
-
-
 def load():
     return "%.2f %.2f %.2f" % os.getloadavg()
 
 
-# ---- All ---------------------------------------------------------------------
-
-
-def main():
+def arguments():
     cpus = len(os.sched_getaffinity(0))
     parser = argparse.ArgumentParser(
         description=__doc__.split("\n")[0],
         epilog="What the workloads are: bench/workloads.md.")
     parser.add_argument("--quick", action="store_true",
-                        help="a twentieth of the work, 3 rounds: a look, not a "
+                        help="a fiftieth of the work, 2 rounds: a look, not a "
                         "measurement")
     parser.add_argument("--only", default="*", metavar="GLOB,...",
                         help="only workloads with such names")
@@ -310,103 +91,131 @@ def main():
                         default=",".join(map(str, sorted({1, cpus}))),
                         help="numbers of workers (%(default)s)")
     parser.add_argument("--rounds", type=int, help="(5)")
+    parser.add_argument("--count", action="store_true",
+                        help="instructions, allocations and system calls of "
+                        "ours instead: counted.md")
     parser.add_argument("--build-dir", type=pathlib.Path,
                         default=ROOT / "build/compare")
-    parser.add_argument("--output", type=pathlib.Path, metavar="STEM",
-                        help="(bench/results/compare; with --quick, --only, "
-                        "--peers or --procs in the build folder)")
+    parser.add_argument("--output", type=pathlib.Path, metavar="DIR",
+                        help="(bench/results; with --quick, --only, --peers or "
+                        "--procs BUILD_DIR/results)")
     args = parser.parse_args()
-    rounds = args.rounds or (3 if args.quick else 5)
+    args.rounds = args.rounds or (2 if args.quick else 5)
     part = args.quick or args.only != "*" or args.peers or args.procs != (
         parser.get_default("procs"))
-    build_dir = args.build_dir.resolve()
-    folder = build_dir if part else BENCH / "results"
-    output = args.output or folder / "compare"
-    build_dir.mkdir(parents=True, exist_ok=True)
-    output.parent.mkdir(parents=True, exist_ok=True)
+    args.procs = [int(p) for p in args.procs.split(",")]
+    args.build_dir = args.build_dir.resolve()
+    args.output = args.output or (args.build_dir / "results" if part
+                                  else BENCH / "results")
+    return args
 
-    known = peers(build_dir)
-    if args.peers:
-        wanted = args.peers.split(",")
-        unknown = set(wanted) - {p.name for p in known}
-        if unknown:
-            sys.exit(f"no peer {' '.join(sorted(unknown))}")
-        known = [p for p in known if p.name in [OURS] + wanted]
-    present = [peer for peer in known if build(peer)]
-    if not present or present[0].name != OURS:
+
+def build_all(args):
+    """All peers, ours first; those that cannot be run say why."""
+    known = peers(args.build_dir)
+    if args.peers is not None:
+        wanted = set(args.peers.split(","))
+        if wanted - {p.name for p in known}:
+            sys.exit("no peer " + " ".join(wanted - {p.name for p in known})
+                     + "; there are " + " ".join(p.name for p in known))
+        threads = any(p.name in wanted and p.group == THREADS for p in known)
+        known = [p for p in known if p.name in wanted | {OURS}
+                 or threads and p.name == OUR_THREADS]
+    built = {}
+    for peer in known:
+        started = time.time()
+        build(peer, args.build_dir, built)
+        say(f"{peer.name}: " + (f"missing: {peer.missing}" if peer.missing
+                                else f"built, {time.time() - started:.0f} s"))
+    if any("built" in peer.missing for peer in known):
+        say(f"logs are in {args.build_dir}")
+    if known[0].missing:
         sys.exit(f"{OURS} itself is missing")
-    names = [peer.name for peer in present]
+    return known
 
-    workloads = documented()
-    lists = {peer.name: listed(peer) for peer in present}
-    check_lists(workloads, lists)
-    chosen = [w for w in workloads
+
+def progress(result, present, procs, workload):
+    """Our time, and our ratio to each peer."""
+    parts = []
+    for peer in present:
+        ours = compare_report.counterpart(peer)
+        median = result.median(procs, workload, peer.name, "wall_ns")
+        if median is None:
+            continue
+        text = f"{peer.name} {compare_report.nanos(median)}"
+        ratios = result.ratios(procs, workload, ours, peer.name, "wall_ns")
+        if ratios and peer.name not in (OURS, OUR_THREADS):
+            text += f" ({compare_report.middle(ratios):.2f})"
+        parts.append(text)
+    return ", ".join(parts)
+
+
+def run_all(args, present, jobs, sizes, result):
+    started = time.time()
+    broken = set()  # what failed is not tried again
+    for done, (procs, workload) in enumerate(jobs):
+        n = max(1, sizes[workload] // (50 if args.quick else 1))
+        taking_part = [p for p in present if workload in p.workloads
+                       and procs >= p.workloads[workload][1]]
+        for number in range(args.rounds):
+            # To and fro, so that a machine that becomes slower or faster
+            # treats all alike.
+            for peer in taking_part[::-1 if number % 2 else 1]:
+                key = (procs, workload, peer.name)
+                if key in broken:
+                    continue
+                size = peer.size(workload, n)
+                figures = measure(peer, workload, size, procs)
+                if isinstance(figures, str):
+                    broken.add(key)
+                    say(f"{peer.name} {workload}: {figures}")
+                result.add(procs, workload, peer.name, number, size, figures)
+        left = (time.time() - started) / (done + 1) * (len(jobs) - done - 1)
+        say(f"[{done + 1}/{len(jobs)}, {left / 60:.0f} min left] "
+            f"{procs}x {workload}: "
+            + progress(result, taking_part, procs, workload))
+    return OURS in {name for _, _, name in broken}
+
+
+def main():
+    args = arguments()
+    args.build_dir.mkdir(parents=True, exist_ok=True)
+    args.output.mkdir(parents=True, exist_ok=True)
+    if args.count:
+        return compare_count.count(args, say)
+
+    known = build_all(args)
+    present = [peer for peer in known if not peer.missing]
+    sizes, families = documented()
+    limits = families.get("Limits", [])
+    check_lists(sizes, limits, present)
+    chosen = [w for w in sizes
               if any(fnmatch.fnmatch(w, g) for g in args.only.split(","))]
-    if not chosen:
+    jobs = [(procs, w) for procs in args.procs for w in chosen
+            if any(w in p.workloads and procs >= p.workloads[w][1]
+                   for p in present)]
+    if not jobs:
         sys.exit(f"no workload is called {args.only}")
-    jobs = [(procs, w) for procs in map(int, args.procs.split(","))
-            for w in chosen if procs >= lists[OURS][w][1]]
 
     started = time.time()
     load_before = load()
-    if os.getloadavg()[0] > cpus / 2:
+    if os.getloadavg()[0] > len(os.sched_getaffinity(0)) / 2:
         say(f"this machine is busy: load {load_before}")
-    tables = {}
-    rows = []
-    failed = False
-    for done, (procs, workload) in enumerate(jobs):
-        n = workloads[workload]
-        if args.quick:
-            n = max(1, n // 20)
-        table = tables.setdefault(procs, Table(procs, names))
-        for number_of_round in range(rounds):
-            for peer in present:
-                if workload not in lists[peer.name]:
-                    continue
-                figures = measure(peer, workload, n, procs)
-                table.add(workload, peer.name, figures)
-                if isinstance(figures, str):
-                    failed = True
-                    say(f"{peer.name} {workload}: {figures}")
-                    continue
-                for figure, value in figures.items():
-                    rows.append([procs, workload, n, number_of_round + 1,
-                                 peer.name, figure, value])
-        parts = [f"{OURS} {table.median(workload, OURS, 'wall_ns')}"]
-        parts += [f"{peer} {table.median(workload, peer, 'wall_ns')} "
-                  f"-> {table.ratio_cell(workload, peer, 'wall_ns')}"
-                  for peer in names[1:]]
-        say(f"[{done + 1}/{len(jobs)}] procs {procs} {workload}: "
-            + ", ".join(parts))
-
-    versions = {p.name: [first_line(c, p.cwd) for c in p.versions]
-                for p in known if p.name in names}
-    text = ["# " + " and ".join(names), ""]
-    text += [f"- machine: {machine()}", f"- commit: {commit()}"]
-    text += [f"- {name}: {', '.join(v)}" for name, v in versions.items()]
-    text += [
-        f"- {time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime(started))}, "
-        f"{(time.time() - started) / 60:.0f} minutes; load before "
-        f"{load_before}, after {load()}",
-        f"- {rounds} rounds" + (", a twentieth of the work" if args.quick
-                                else ""),
-        "",
-        "Nanoseconds are medians, an operation each (bench/workloads.md). "
-        "Ratios are medians of the rounds' ratios",
-        "(smallest–largest); below 1 ours is faster, or uses less. CPU is that "
-        "of the whole process.",
-        "",
+    result = compare_report.Result(known, families, args.procs)
+    failed = run_all(args, present, jobs, sizes, result)
+    result.about = [
+        ("machine", machine()),
+        ("commit", commit()),
+        ("when", time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(started))
+         + f", {(time.time() - started) / 60:.0f} minutes"),
+        ("load", f"before {load_before}, after {load()} (this run's own "
+         "included)"),
+        ("rounds", f"{args.rounds}"
+         + (", a fiftieth of the work: a look, not a measurement"
+            if args.quick else "")),
     ]
-    text = "\n".join(text) + "\n" + "\n".join(
-        table.markdown() for table in tables.values())
-    output.with_suffix(".md").write_text(text)
-    with open(output.with_suffix(".csv"), "w", newline="",
-              encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["procs", "workload", "n", "round", "peer", "figure",
-                         "value"])
-        writer.writerows(rows)
-    say(f"written: {output.with_suffix('.md')}, {output.with_suffix('.csv')}")
+    for path in compare_report.write(result, args.output):
+        say(f"written: {path}")
     return 1 if failed else 0
 
 

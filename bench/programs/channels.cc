@@ -11,7 +11,6 @@
 
 #include "bench/programs/workload.h"
 #include "chan/chan.h"
-#include "go/go.h"
 #include "go/sync.h"
 
 namespace gochan::bench {
@@ -36,7 +35,7 @@ void PingPong(Run& run) {
   const Chan<int64_t> ping = MakeChan<int64_t>(), pong = MakeChan<int64_t>();
   int64_t sum = 0;
   run.Start();
-  Go([ping, pong] {
+  Spawn([ping, pong] {
     for (int64_t v : ping) pong.Send(v);
   });
   for (int64_t i = 0; i < run.n(); ++i) {
@@ -54,7 +53,7 @@ void Spsc(Run& run) {
   const Chan<int64_t> ch = MakeChan<int64_t>(kCapacity);
   int64_t sum = 0;
   run.Start();
-  Go([ch, n = run.n()] {
+  Spawn([ch, n = run.n()] {
     for (int64_t i = 0; i < n; ++i) ch.Send(i);
     ch.Close();
   });
@@ -72,15 +71,17 @@ void Mpmc(Run& run) {
   int64_t sum = 0;
   run.Start();
   for (int k = 0; k < kParties; ++k) {
-    Go([ch, sums] {
+    Spawn([ch, sums] {
       int64_t mine = 0;
       for (int64_t v : ch) mine += v;
       sums.Send(mine);
     });
   }
   for (int k = 0; k < kParties; ++k) {
-    senders.Go([ch, k, n = run.n()] {
+    senders.Add(1);
+    Spawn([ch, &senders, k, n = run.n()] {
       for (int64_t i = k; i < n; i += kParties) ch.Send(i);
+      senders.Done();
     });
   }
   senders.Wait();
@@ -99,7 +100,7 @@ void Burst(Run& run) {
   int64_t sum = 0;
   run.Start();
   for (int k = 0; k < kReceivers; ++k) {
-    Go([ch, got] {
+    Spawn([ch, got] {
       for (int64_t v : ch) got.Send(v);
     });
   }
@@ -121,7 +122,7 @@ void Payload64(Run& run) {
   const Chan<Block> ch = MakeChan<Block>(128);
   int64_t sum = 0;
   run.Start();
-  Go([ch, n = run.n()] {
+  Spawn([ch, n = run.n()] {
     for (int64_t i = 0; i < n; ++i) ch.Send(Block{{i, 0, 0, 0, 0, 0, 0, i}});
     ch.Close();
   });
@@ -142,7 +143,7 @@ void PayloadString(Run& run) {
   const Chan<Message> ch = MakeChan<Message>(128);
   int64_t sum = 0;
   run.Start();
-  Go([ch, n = run.n()] {
+  Spawn([ch, n = run.n()] {
     char buffer[32] = {};
     for (int64_t i = 0; i < n; ++i) {
       buffer[0] = static_cast<char>('a' + i % 26);
@@ -181,7 +182,7 @@ void Reply(Run& run) {
   const Chan<Request> requests = MakeChan<Request>();
   int64_t sum = 0;
   run.Start();
-  Go([requests] {
+  Spawn([requests] {
     for (const Request& request : requests) request.reply.Send(request.value);
   });
   for (int64_t i = 0; i < run.n(); ++i) {

@@ -12,8 +12,6 @@
 #include "bench/programs/workload.h"
 #include "chan/chan.h"
 #include "ctx/context.h"
-#include "go/go.h"
-#include "go/sync.h"
 #include "select/select.h"
 
 namespace gochan::bench {
@@ -58,7 +56,7 @@ void FanIn4(Run& run) {
   int64_t sum = 0;
   run.Start();
   for (int k = 0; k < 4; ++k) {
-    Go([ch = ch[k], k, n = run.n()] {
+    Spawn([ch = ch[k], k, n = run.n()] {
       for (int64_t i = k; i < n; i += 4) ch.Send(i);
     });
   }
@@ -82,13 +80,13 @@ void BothSides4x4(Run& run) {
   int64_t sum = 0;
   run.Start();
   for (int k = 0; k < 4; ++k) {
-    Go([ch, k, n = run.n()] {
+    Spawn([ch, k, n = run.n()] {
       for (int64_t i = k; i < n; i += 4) {
         Select(SendCase(ch[0], i), SendCase(ch[1], i), SendCase(ch[2], i),
                SendCase(ch[3], i));
       }
     });
-    Go([ch, sums, share = run.Share(k, 4)] {
+    Spawn([ch, sums, share = run.Share(k, 4)] {
       int64_t mine = 0;
       for (int64_t i = 0; i < share; ++i) {
         int64_t v;
@@ -111,7 +109,7 @@ void WorkerCtx(Run& run) {
   const Chan<int64_t> result = MakeChan<int64_t>();
   run.Start();
   auto [ctx, cancel] = WithCancel(Background());
-  Go([ctx = ctx, work, result, last = run.n() - 1] {
+  Spawn([ctx = ctx, work, result, last = run.n() - 1] {
     int64_t sum = 0, v;
     while (Select(RecvCase(work, &v), DoneCase(ctx)) == 0) {
       sum += v;
@@ -138,7 +136,7 @@ void SharedDone1000(Run& run) {
   int64_t sum = 0;
   run.Start();
   for (int k = 0; k < kWorkers; ++k) {
-    Go([work = work[k], done, sums] {
+    Spawn([work = work[k], done, sums] {
       int64_t mine = 0, v;
       while (Select(RecvCase(work, &v), RecvCase(done)) == 0) mine += v;
       sums.Send(mine);
@@ -178,7 +176,7 @@ void Timeout(Run& run) {
   const Chan<int64_t> ch = MakeChan<int64_t>();
   int64_t sum = 0;
   run.Start();
-  Go([ch, n = run.n()] {
+  Spawn([ch, n = run.n()] {
     for (int64_t i = 0; i < n; ++i) ch.Send(i);
   });
   for (int64_t i = 0; i < run.n(); ++i) {

@@ -11,7 +11,11 @@
 #include <cstdio>
 #include <cstdlib>
 #include <string>
+#include <thread>
+#include <utility>
+#include <vector>
 
+#include "absl/functional/any_invocable.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 
@@ -26,7 +30,19 @@ int64_t Nanos(const timeval& t) {
   return int64_t{t.tv_sec} * 1'000'000'000 + int64_t{t.tv_usec} * 1000;
 }
 
+// Of the party that runs the workload.
+std::vector<std::thread> threads;
+
 }  // namespace
+
+void SpawnThread(absl::AnyInvocable<void()> f) {
+  threads.emplace_back(std::move(f));
+}
+
+void JoinThreads() {
+  for (std::thread& thread : threads) thread.join();
+  threads.clear();
+}
 
 Instant Instant::Now() {
   timespec wall;

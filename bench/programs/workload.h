@@ -4,6 +4,7 @@
 // What the workloads that compare gochan with others have in common.
 //
 //   Run        one run: its size, the clock, the check, what it reports
+//   Spawn      starts a party: a goroutine, or a thread if --threads was given
 //   Workload   a name, its size, the function
 //
 //   void SendAndReceive(Run& run) {
@@ -29,6 +30,9 @@
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "go/go.h"
 
 namespace gochan::bench {
 
@@ -82,19 +86,41 @@ class Run {
   std::vector<std::pair<std::string, double>> figures_;
 };
 
+// Whether parties are OS threads, to be compared with libraries for threads.
+// main() sets it before anything runs.
+inline bool parties_are_threads = false;
+
+// Starts an OS thread that runs `f`.
+void SpawnThread(absl::AnyInvocable<void()> f);
+// Waits until all of them have ended.
+void JoinThreads();
+
+// Starts a party of a workload, in the workloads that can have either kind.
+template <typename F>
+void Spawn(F f) {
+  if (parties_are_threads) {
+    SpawnThread(std::move(f));
+  } else {
+    Go(std::move(f));
+  }
+}
+
 struct Workload {
   const char* name;
   int64_t n;          // as in bench/workloads.md
-  void (*run)(Run&);  // on a goroutine
+  void (*run)(Run&);  // on a party
   int min_procs = 1;
   // False: no smaller run goes before the measured one.
   bool warm_up = true;
 };
 
+// Whose workloads start parties by Spawn() alone, so that they may be threads.
+
 std::span<const Workload> ChannelWorkloads();
+std::span<const Workload> SelectWorkloads();
+
 std::span<const Workload> ContextWorkloads();
 std::span<const Workload> GoroutineWorkloads();
-std::span<const Workload> SelectWorkloads();
 std::span<const Workload> TimerWorkloads();
 
 }  // namespace gochan::bench
