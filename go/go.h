@@ -181,8 +181,9 @@ int RunMain(F&& fn, const SourceLocation& site = SourceLocation::current());
 // Lets other goroutines run; returns when it is the caller's turn again. On a
 // plain thread: sched_yield(2). Expanded inline, for the switch is in it.
 [[gnu::always_inline]] inline void Yield() {
-  runtime::Sleeping sleeping;
-  if (runtime::BeginYield(sleeping)) runtime::FinishSleep(sleeping);
+  runtime::Yielding yielding;
+  runtime::Fiber* const to = runtime::BeginYield(yielding);
+  runtime::FinishYield(yielding, to);
 }
 
 // Ends the calling goroutine, after the destructors of all that lives on its

@@ -80,17 +80,23 @@ void LightBarrierSlow();
 
 }  // namespace barrier_internal
 
-inline void LightBarrier() {
+// LightBarrier() if that takes no call: nothing for the processor to do.
+inline bool TryLightBarrier() {
   if constexpr (!kOrderedAccesses) {
     // B1 acquire: who sees kMembarrier comes after the registration; pairs with
     // B1 in Decide().
-    if (barrier_internal::mode.load(std::memory_order_acquire) ==
-        barrier_internal::kMembarrier) [[likely]] {
-      std::atomic_signal_fence(std::memory_order_seq_cst);
-      return;
+    if (barrier_internal::mode.load(std::memory_order_acquire) !=
+        barrier_internal::kMembarrier) [[unlikely]] {
+      return false;
     }
-    barrier_internal::LightBarrierSlow();
+    std::atomic_signal_fence(std::memory_order_seq_cst);
   }
+  return true;
+}
+
+inline void LightBarrier() {
+  if (!TryLightBarrier()) [[unlikely]]
+    barrier_internal::LightBarrierSlow();
 }
 
 void HeavyBarrier();

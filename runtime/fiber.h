@@ -15,6 +15,10 @@
 #ifndef GOCHAN_RUNTIME_FIBER_H_
 #define GOCHAN_RUNTIME_FIBER_H_
 
+#include <atomic>
+#include <cstdint>
+
+#include "runtime/atomic.h"
 #include "runtime/eh_globals.h"
 #include "runtime/fiber_sanitizers.h"
 #include "runtime/switch.h"
@@ -35,9 +39,33 @@ struct Publication {
   void* arg;
 };
 
-// `carried` is what SwitchFibers() returned: a Publication, or nullptr.
+// The shortest publication: a word becomes 0, released.
+class Unlock {
+ public:
+  explicit Unlock(Atomic<uint32_t>& word)
+      : carried_(reinterpret_cast<char*>(&word) + kMark) {}
+  void* carried() const { return carried_; }
+
+  static bool Is(void* carried) {
+    return (reinterpret_cast<uintptr_t>(carried) & kMark) != 0;
+  }
+  static void Run(void* carried) {
+    // Release: what was done under it; for who acquires the word.
+    reinterpret_cast<Atomic<uint32_t>*>(static_cast<char*>(carried) - kMark)
+        ->store(0, std::memory_order_release);
+  }
+
+ private:
+  static constexpr uintptr_t kMark = 1;  // no Publication has such an address
+  void* carried_;
+};
+
+// `carried` is what SwitchFibers() returned: a Publication, an Unlock, or
+// nullptr.
 [[gnu::always_inline]] inline void RunPublication(void* carried) {
-  if (carried != nullptr) {
+  if (Unlock::Is(carried)) {
+    Unlock::Run(carried);
+  } else if (carried != nullptr) {
     const Publication publication = *static_cast<Publication*>(carried);
     publication.run(publication.arg);
   }
@@ -48,7 +76,7 @@ struct Publication {
 // runs that next. The exception state has been exchanged before. Expanded where
 // it is called (switch.h).
 [[gnu::always_inline]] inline void* SwitchFibers(Fiber& from, Fiber& to,
-                                                 Publication* publication) {
+                                                 void* publication) {
   from.annotations.Leave(to.annotations);
   void* const carried = SwitchContext(from.context, to.context, publication);
   from.annotations.Arrive();

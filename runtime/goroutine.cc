@@ -179,7 +179,7 @@ bool TaskReader::Read(uint32_t index, uint64_t id, bool with_stack,
       const Goroutine& g = *task.goroutine.load(std::memory_order_relaxed);
       bool steady = g.note.Read(&snapshot->note);
       if (steady && SleepsInRecord(snapshot->note.reason)) {
-        snapshot->waiter = LoadField(&g.party.waiter);
+        snapshot->waiter = LoadField(&g.waiter);
         if (snapshot->waiter != nullptr && woken != nullptr) {
           *is_woken = woken(snapshot->waiter);
           // The answer is about this wait if that goes on.

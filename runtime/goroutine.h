@@ -41,10 +41,27 @@ struct Thread;
 // What stands in a run queue: a Task, or a Goroutine.
 struct Runnable {
   Runnable* next_runnable = nullptr;  // of whoever holds it
-  bool is_task = false;               // constant
-  // 1: never to run again. Set while no worker runs; who finds it in a queue
-  // after that drops it.
-  Atomic<uint8_t> abandoned{0};
+
+  // 0: a goroutine that may go on; so the usual question is one comparison.
+  //   kTask        constant
+  //   kAbandoned   never to run again. Set while no worker runs; who finds it
+  //                in a queue after that drops it.
+  // Relaxed, but for who comes back from Blocking(): it was abandoned, if so,
+  // before it was put into a queue that has been emptied since.
+  static constexpr uint8_t kTask = 1;
+  static constexpr uint8_t kAbandoned = 2;
+  Atomic<uint8_t> flags{0};
+
+  bool MayGoOn() const { return flags.load(std::memory_order_relaxed) == 0; }
+  bool IsTask() const {
+    return (flags.load(std::memory_order_relaxed) & kTask) != 0;
+  }
+  bool IsAbandoned(std::memory_order order = std::memory_order_relaxed) const {
+    return (flags.load(order) & kAbandoned) != 0;
+  }
+  void Abandon() {
+    flags.fetch_or(kAbandoned, std::memory_order_release);  // as above
+  }
 };
 
 // A place in the program that may be read while it changes; whether what was
@@ -224,18 +241,22 @@ class GoroutineNote {
   Atomic<uint32_t> count_{0};
 };
 
+struct Noted {
+  GoroutineNote note;
+};
+
 // At the top of its stack. Owned by who runs on the stack; while it is left, by
-// who will resume it.
-struct alignas(kCacheLine) Goroutine : Fiber, Resumer, Runnable {
+// who will resume it. It is a Party, and not one that has one, so that a switch
+// which knows the party knows the rest by arithmetic; in the order in which a
+// switch touches them.
+struct alignas(kCacheLine) Goroutine : Fiber, Resumer, Runnable, Noted, Party {
   // Once for each stack: the control block stays for those who come after.
-  explicit Goroutine(uint64_t seed) : party(seed) {}
+  explicit Goroutine(uint64_t seed) : Party(seed) {}
 
   static Goroutine& From(Resumer* resumer) {
-    return *static_cast<Goroutine*>(resumer);
+    return static_cast<Goroutine&>(*resumer);
   }
 
-  GoroutineNote note;
-  Party party;
   Task* task = nullptr;
   Stack stack;
   // In Blocking(): the thread it is on, and the worker that it has left.
@@ -254,8 +275,8 @@ inline Goroutine* GoroutineOn(const Stack& stack) {
 // The calling goroutine, in Blocking() too, or nullptr on a plain thread.
 [[gnu::always_inline]] inline Goroutine* CurrentGoroutine() {
   Party* const party = CurrentPartyOrNull();
-  if (party == nullptr) return nullptr;
-  return static_cast<Goroutine*>(party->fiber);
+  if (party == nullptr || party->fiber == nullptr) return nullptr;
+  return static_cast<Goroutine*>(party);
 }
 
 // -----------------------------------------------------------------------------

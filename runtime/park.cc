@@ -17,6 +17,8 @@ namespace gochan::runtime {
 
 [[gnu::tls_model("initial-exec")]] constinit thread_local Party* current_party =
     nullptr;
+[[gnu::tls_model(
+    "initial-exec")]] constinit thread_local Worker* current_worker = nullptr;
 
 #if GOCHAN_INSTRUMENT
 constinit thread_local SleepHook sleep_hook = nullptr;
@@ -122,9 +124,7 @@ uint32_t Sleep(ParkSlot& slot, Publish publish, void* arg, const WaitInfo& why,
   return slot.Result();
 }
 
-void BeginSleepSlow(Sleeping& sleeping, ParkSlot& slot, Publish publish,
-                    void* arg) {
-  sleeping.to = nullptr;
+void BeginSleepSlow(ParkSlot& slot, Publish publish, void* arg) {
 #if GOCHAN_INSTRUMENT
   if (sleep_hook != nullptr) {
     sleep_hook(slot, publish, arg, kNever);

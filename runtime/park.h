@@ -79,70 +79,20 @@ struct Party {
 // The calling party
 // -----------------------------------------------------------------------------
 
-// A goroutine may run on another thread after each switch, so the address of
-// this variable must not be kept across one: use the functions below.
-// The name is for the assembly.
-[[gnu::tls_model("initial-exec")]] extern constinit thread_local Party*
-    current_party __asm__("gochan_current_party");
+// A goroutine may run on another thread after each switch, so the addresses of
+// these must not be kept across one: use the functions.
+GOCHAN_HOT_THREAD_LOCAL(Party, current_party, "gochan_current_party");
+// Whose work the calling thread does; nullptr: nobody's, or it is in
+// Blocking(). As current_party->worker; but that one changes with every switch,
+// and the processor need not wait for this one.
+GOCHAN_HOT_THREAD_LOCAL(Worker, current_worker, "gochan_current_worker");
 
-#if defined(__x86_64__) && defined(__ELF__) && defined(__LP64__)
-// As thread_local.h says, no compiler may look through this; but it costs no
-// call. The variable's offset from the thread pointer comes from the linker.
 [[gnu::always_inline]] inline Party* CurrentPartyOrNull() {
-  Party* party;
-  __asm__ __volatile__(
-      "movq gochan_current_party@gottpoff(%%rip), %0\n\t"
-      "movq %%fs:(%0), %0"
-      : "=r"(party)
-      :
-      : "memory");
-  return party;
+  return Get_current_party();
 }
 [[gnu::always_inline]] inline void SetCurrentParty(Party* party) {
-  uintptr_t offset;
-  __asm__ __volatile__(
-      "movq gochan_current_party@gottpoff(%%rip), %0\n\t"
-      "movq %1, %%fs:(%0)"
-      : "=&r"(offset)
-      : "r"(party)
-      : "memory");
+  Set_current_party(party);
 }
-#elif defined(__aarch64__) && defined(__ELF__) && defined(__LP64__)
-[[gnu::always_inline]] inline Party* CurrentPartyOrNull() {
-  Party* party;
-  uintptr_t offset;
-  __asm__ __volatile__(
-      "mrs %0, tpidr_el0\n\t"
-      "adrp %1, :gottprel:gochan_current_party\n\t"
-      "ldr %1, [%1, #:gottprel_lo12:gochan_current_party]\n\t"
-      "ldr %0, [%0, %1]"
-      : "=&r"(party), "=&r"(offset)
-      :
-      : "memory");
-  return party;
-}
-[[gnu::always_inline]] inline void SetCurrentParty(Party* party) {
-  uintptr_t thread;
-  uintptr_t offset;
-  __asm__ __volatile__(
-      "mrs %0, tpidr_el0\n\t"
-      "adrp %1, :gottprel:gochan_current_party\n\t"
-      "ldr %1, [%1, #:gottprel_lo12:gochan_current_party]\n\t"
-      "str %2, [%0, %1]"
-      : "=&r"(thread), "=&r"(offset)
-      : "r"(party)
-      : "memory");
-}
-#else
-GOCHAN_UNCACHEABLE inline Party* CurrentPartyOrNull() {
-  UncacheableCall();
-  return current_party;
-}
-GOCHAN_UNCACHEABLE inline void SetCurrentParty(Party* party) {
-  UncacheableCall();
-  current_party = party;
-}
-#endif
 
 // For a new party's random numbers.
 uint64_t PartySeed();
@@ -253,38 +203,51 @@ uint32_t Sleep(ParkSlot& slot, Publish publish, void* arg, const WaitInfo& why,
 // the operation itself, expanded inline, makes the switch.
 //
 //   Sleeping sleeping;
-//   if (prepare(…, &sleeping)) {        // calls BeginSleep() last
-//     FinishSleep(sleeping);
+//   Fiber* to;
+//   if (prepare(…, &sleeping, &to)) {   // calls BeginSleep() last
+//     FinishSleep(sleeping, to);
 //     … slot.Result() …
 //   }
 struct Sleeping {
   Fiber* from;
-  Fiber* to;  // nullptr: a thread, which has slept already
   Publication publication;
+};
+// The same for who does not sleep, but yields.
+struct Yielding {
+  Fiber* from;
+  void* carried;
+  Publication publication;  // `carried`, or not
 };
 
 // A thread publishes and sleeps in here.
-void BeginSleepSlow(Sleeping& sleeping, ParkSlot& slot, Publish publish,
-                    void* arg);
+void BeginSleepSlow(ParkSlot& slot, Publish publish, void* arg);
 
 // `me` is the calling party. For a goroutine nothing must be done between this
-// and FinishSleep().
-[[gnu::always_inline]] inline void BeginSleep(Sleeping& sleeping, Party& me,
-                                              ParkSlot& slot, Publish publish,
-                                              void* arg, const WaitInfo& why) {
+// and FinishSleep(). Returns who runs next; nullptr: a thread, which has slept
+// already. (In a register: the processor fetches the next goroutine's frame by
+// it, and a detour through memory would be seen in the time of each switch.)
+[[gnu::always_inline]] inline Fiber* BeginSleep(Sleeping& sleeping, Party& me,
+                                                ParkSlot& slot, Publish publish,
+                                                void* arg,
+                                                const WaitInfo& why) {
   if (GOCHAN_INSTRUMENT || me.resumer == nullptr) [[unlikely]] {
-    BeginSleepSlow(sleeping, slot, publish, arg);
-    return;
+    BeginSleepSlow(slot, publish, arg);
+    return nullptr;
   }
   sleeping.publication = {publish, arg};
   sleeping.from = me.fiber;
-  sleeping.to = &me.resumer->leave(me.resumer, why);
+  return &me.resumer->leave(me.resumer, why);
 }
 
-[[gnu::always_inline]] inline void FinishSleep(Sleeping& sleeping) {
-  if (sleeping.to != nullptr) [[likely]] {
-    RunPublication(
-        SwitchFibers(*sleeping.from, *sleeping.to, &sleeping.publication));
+[[gnu::always_inline]] inline void FinishSleep(Sleeping& sleeping, Fiber* to) {
+  if (to != nullptr) [[likely]] {
+    RunPublication(SwitchFibers(*sleeping.from, *to, &sleeping.publication));
+  }
+}
+
+[[gnu::always_inline]] inline void FinishYield(Yielding& yielding, Fiber* to) {
+  if (to != nullptr) [[likely]] {
+    RunPublication(SwitchFibers(*yielding.from, *to, yielding.carried));
   }
 }
 

@@ -84,6 +84,26 @@ class RunQueue {
     return displaced;
   }
 
+  // The same and TakeNext(), for hot paths: false if it is not that simple, and
+  // then nothing has changed: call the other one. (No call is in them, so that
+  // the caller need not save registers.)
+  [[nodiscard]] [[gnu::always_inline]] bool TryPushNext(T* t, T** displaced) {
+    if (!TryEnter()) [[unlikely]]
+      return false;
+    *displaced = next_;
+    next_ = t;
+    Leave();
+    return true;
+  }
+  [[nodiscard]] [[gnu::always_inline]] bool TryTakeNext(T** t) {
+    if (!TryEnter()) [[unlikely]]
+      return false;
+    *t = next_;
+    next_ = nullptr;
+    Leave();
+    return true;
+  }
+
   // To the end. `hide`: nobody is there to steal it, so it may become private,
   // which is cheaper. Returns false if it became private.
   bool Push(T* t, bool hide) {
@@ -166,24 +186,30 @@ class RunQueue {
   // The owner's own `t` goes to the end, the oldest is returned: for the usual
   // case that all is in the batch and nobody looks for work; else nullptr, and
   // nothing has changed. `t` still runs: thieves are kept out until the one who
-  // runs next calls FinishRotate().
-  T* Rotate(T* t) {
-    if (!Enter()) return nullptr;
-    if (next_ == nullptr && batch_begin_ != batch_end_ && !backlogged_ &&
-        batch_end_ - batch_begin_ < kBatch &&
+  // runs next sets rotate_lock() to 0, with
+  // release.
+  [[gnu::always_inline]] T* Rotate(T* t) {
+    if (!TryEnter()) [[unlikely]] {
+      Leave();
+      return nullptr;
+    }
+    const uint32_t begin = batch_begin_;
+    const uint32_t end = batch_end_;
+    if (end - begin - 1 < kBatch - 1 && next_ == nullptr && !backlogged_ &&
         // Relaxed: the owner's own; thieves only make it emptier.
         tail_.load(std::memory_order_relaxed) ==
-            head_.load(std::memory_order_relaxed)) {
-      T* const oldest = batch_[batch_begin_ % kBatch];
-      batch_begin_ = batch_begin_ + 1;
-      batch_[batch_end_ % kBatch] = t;
-      batch_end_ = batch_end_ + 1;
+            head_.load(std::memory_order_relaxed)) [[likely]] {
+      T* const oldest = batch_[begin % kBatch];
+      batch_begin_ = begin + 1;
+      batch_[end % kBatch] = t;
+      batch_end_ = end + 1;
       return oldest;
     }
     Leave();
     return nullptr;
   }
-  void FinishRotate() { Leave(); }
+  // To end a Rotate(): 0, released, into this.
+  Atomic<uint32_t>& rotate_lock() { return inside_; }
 
   // Inbox to the end of the queue. False: it was empty.
   bool DrainInbox() {
@@ -364,6 +390,15 @@ class RunQueue {
   static constexpr uintptr_t kRequest = 1;  // and whose
   static constexpr uintptr_t kTaken = 2;
 
+  // Enter() if that takes no call. False: `inside_` may be set, as in the
+  // middle of Enter(), which must follow.
+  [[gnu::always_inline]] bool TryEnter() {
+    inside_.store(1, kLightStore);  // 1
+    if (!TryLightBarrier()) [[unlikely]]
+      return false;
+    // Q4 acquire. (2)
+    return thief_.load(kLightLoad) == kNone;
+  }
   // False: a thief holds the private part.
   [[gnu::always_inline]] bool Enter() {
     inside_.store(1, kLightStore);  // 1

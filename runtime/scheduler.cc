@@ -52,48 +52,16 @@ using ThreadArena = Arena<Thread, 1u << 15, 1>;
 
 int32_t ThreadId() { return static_cast<int32_t>(syscall(SYS_gettid)); }
 
-// One more, in a counter that one writes at a time. Relaxed: only sums are
-// read.
-template <typename T>
-void Bump(Atomic<T>& counter) {
-  counter.store(counter.load(std::memory_order_relaxed) + 1,
-                std::memory_order_relaxed);
-}
-
 }  // namespace
 
 // -----------------------------------------------------------------------------
 // Scheduler
 // -----------------------------------------------------------------------------
 
-// Scheduler::counts: { idle:12 searching:12 active:12 watcher:1 epoch:27 }
-//   idle       workers that are kAsleep or kDetached
-//   searching  workers that look for work, or were woken to do so
-//   active     workers that are not kRetired
-//   watcher    one of the idle ones sleeps by the clock and looks after those
-//              that run
-//   epoch      counts claims of idle workers
-// So that a push needs one load to know that nobody is to be woken.
-class Scheduler {
+constinit Atomic<uint64_t> WorkerCounts::counts{0};
+
+class Scheduler : public WorkerCounts {
  public:
-  static constexpr uint64_t kIdle = 1;
-  static constexpr uint64_t kIdleMask = 0xfff;
-  static constexpr uint64_t kSearching = uint64_t{1} << 12;
-  static constexpr uint64_t kSearchingMask = uint64_t{0xfff} << 12;
-  static constexpr uint64_t kActive = uint64_t{1} << 24;
-  static constexpr uint64_t kWatcher = uint64_t{1} << 36;
-  static constexpr uint64_t kEpoch = uint64_t{1} << 37;
-
-  static int Idle(uint64_t counts) {
-    return static_cast<int>(counts & kIdleMask);
-  }
-  static int Searching(uint64_t counts) {
-    return static_cast<int>(counts >> 12 & 0xfff);
-  }
-  static int Active(uint64_t counts) {
-    return static_cast<int>(counts >> 24 & 0xfff);
-  }
-
   // How long the watcher sleeps between two looks: less at first.
   static constexpr MonotonicNanos kWatchMin = 50'000;
   static constexpr MonotonicNanos kWatchMax = 1'000'000;
@@ -149,7 +117,7 @@ class Scheduler {
   // A goroutine as it is; a task, once it has a stack, or nullptr.
   [[gnu::always_inline]] static inline Runnable* WithStack(Worker& w,
                                                            Runnable* r) {
-    if (r != nullptr && r->is_task) [[unlikely]] {
+    if (r != nullptr && r->IsTask()) [[unlikely]] {
       return Begin(w, *static_cast<Task*>(r));
     }
     return r;
@@ -190,7 +158,6 @@ class Scheduler {
   static bool ForeignThreads();
 
   // --- state
-  static inline constinit Atomic<uint64_t> counts{0};
   static inline constinit Atomic<uint64_t> idle[kWords] = {};
   static inline constinit Atomic<Worker*> workers[kMaxProcs] = {};
   static inline constinit Atomic<int> procs{0};
@@ -231,20 +198,21 @@ class Scheduler {
 // Choosing who runs
 // -----------------------------------------------------------------------------
 
-[[gnu::always_inline]] inline void Worker::Ready(Runnable* r) {
-  Runnable* const displaced = queue_.PushNext(r);
+void Worker::ReadySlow(Runnable* r) { LookAfter(queue_.PushNext(r)); }
+
+// Nobody steals who runs next at once, but somebody must look after it: its
+// worker may compute for long. Who searches becomes the watcher, or sees to it
+// that there is one.
+void Worker::LookAfter(Runnable* displaced) {
   if (displaced != nullptr) {
     PushBack(displaced);
     return;
   }
-  // Nobody steals it at once, but somebody must look after it: its worker may
-  // compute for long. Who searches becomes the watcher, or sees to it that
-  // there is one. Relaxed: a watcher that has just gone comes back on the next
-  // push; it goes only if it saw no worker running.
+  // Relaxed: a watcher that has just gone comes back on the next push; it goes
+  // only if it saw no worker running.
   const uint64_t counts = Scheduler::counts.load(std::memory_order_relaxed);
   if ((counts & Scheduler::kIdleMask) != 0 &&
-      (counts & (Scheduler::kWatcher | Scheduler::kSearchingMask)) == 0)
-      [[unlikely]] {
+      (counts & (Scheduler::kWatcher | Scheduler::kSearchingMask)) == 0) {
     Scheduler::NotifyOne();
   }
 }
@@ -253,68 +221,32 @@ namespace {
 
 void ResumeGoroutine(Resumer* resumer) {
   Goroutine& g = Goroutine::From(resumer);
-  Party* const party = CurrentPartyOrNull();
-  Worker* const w = party == nullptr ? nullptr : party->worker;
+  Worker* const w = Get_current_worker();
   if (w != nullptr) [[likely]] {
     w->Ready(&g);
   } else {
-    Scheduler::Send(*g.party.worker, &g);
+    Scheduler::Send(*g.worker, &g);
   }
-}
-
-// In debug builds: it is about to leave its thread.
-[[gnu::always_inline]] inline void CheckNoLocksOf(
-    [[maybe_unused]] const Goroutine& g, [[maybe_unused]] const char* verb,
-    [[maybe_unused]] const SourceLocation* site) {
-#if GOCHAN_LOCK_CHECK
-  // Relaxed: written before it began.
-  CheckNoLocks(g.task->id.load(std::memory_order_relaxed), verb, site,
-               g.task->site.Load());
-#endif
 }
 
 Fiber& LeaveGoroutine(Resumer* resumer, const WaitInfo& why) {
   Goroutine& g = Goroutine::From(resumer);
-  CheckNoLocksOf(g, "blocks", why.site);
-  Worker& w = *g.party.worker;
-  g.note.Wait(why, w.coarse_now());
-  return w.Choose(g);
+  return Get_current_worker()->Leave(g, why);
 }
 
 }  // namespace
 
-inline Runnable* Worker::PickFast() {
-  Bump(ticks_);
-  if (--budget_ <= 0) [[unlikely]]
+Runnable* Worker::Pick() {
+  if (!Tick()) [[unlikely]]
     return nullptr;
   Runnable* const r = queue_.TakeNext();
   return r != nullptr ? r : queue_.Take();
 }
 
-inline Fiber& Worker::Enter(Fiber& from, Runnable* r) {
-  Fiber* to;
-  Party* party;
-  // Relaxed: it was abandoned, if so, before `r` was put into a queue that has
-  // been emptied since.
-  if (r != nullptr && r->abandoned.load(std::memory_order_relaxed) == 0)
-      [[likely]] {
-    auto* const g = static_cast<Goroutine*>(r);
-    g->note.Run();
-    party = &g->party;
-    party->worker = this;
-    party->timers = &timers_;
-    to = g;
-  } else {
-    party = &thread_->party;
-    to = thread_;
-  }
-  SetCurrentParty(party);
-  SwitchEhGlobals(*thread_->eh_globals, from.eh, to->eh);
-  return *to;
-}
-
-inline Fiber& Worker::Choose(Fiber& from) {
-  return Enter(from, Scheduler::WithStack(*this, PickFast()));
+Fiber& Worker::ChooseSlow(Fiber& from, Runnable* r) {
+  if (r == nullptr && Budget() > 0) r = queue_.TakeNext();
+  if (r == nullptr && Budget() > 0) r = queue_.Take();
+  return Enter(from, Scheduler::WithStack(*this, r));
 }
 
 void Worker::PushBack(Runnable* r) {
@@ -502,10 +434,11 @@ void Scheduler::Loop(Thread& self) {
     w.thread_ = &self;
     self.party.worker = &w;
     self.party.timers = &w.timers_;
+    Set_current_worker(&w);
     Runnable* const r = WithStack(w, Find(w, searching));
     searching = false;
     // Relaxed: as in Enter().
-    if (r == nullptr || r->abandoned.load(std::memory_order_relaxed) != 0) {
+    if (r == nullptr || r->IsAbandoned()) {
       continue;
     }
     Fiber& to = w.Enter(self, r);
@@ -516,6 +449,7 @@ void Scheduler::Loop(Thread& self) {
 void Scheduler::BecomeSpare(Thread& self) {
   self.party.worker = nullptr;
   self.party.timers = nullptr;
+  Set_current_worker(nullptr);
   if (self.in_blocking.load(std::memory_order_relaxed) != 0) {  // own
     // D1 release: who came back from Blocking() is in a queue now; pairs with
     // D1 in CheckDeadlock(). If that was not reported because of this thread,
@@ -545,7 +479,7 @@ void Scheduler::BecomeSpare(Thread& self) {
 // the worker is counted so; it is not afterwards.
 Runnable* Scheduler::Find(Worker& w, bool searching) {
   const MonotonicNanos now = MonotonicNow();
-  const bool looked_around = w.budget_ > 0;  // out of work, not of budget
+  const bool looked_around = w.Budget() > 0;  // out of work, not of budget
   const MonotonicNanos last = w.now_.load(std::memory_order_relaxed);  // own
   w.now_.store(now, std::memory_order_relaxed);
   if (!looked_around) {
@@ -555,7 +489,7 @@ Runnable* Scheduler::Find(Worker& w, bool searching) {
     } else if (now - last < Worker::kSlice / 4) {
       w.budget_size_ = std::min(Worker::kMaxBudget, w.budget_size_ * 2);
     }
-    w.budget_ = w.budget_size_;
+    w.SetBudget(w.budget_size_);
   }
   if (MustStop()) {
     if (searching) counts.fetch_sub(kSearching, std::memory_order_seq_cst);
@@ -747,9 +681,11 @@ bool Scheduler::Watch(Worker& w, MonotonicNanos now, MonotonicNanos* until) {
       *until = std::min(*until, std::max(due, now) + kTimerGrace);
     }
     // No switch since the last look, and something private to run?
-    const uint32_t ticks = other->ticks_.load(std::memory_order_relaxed);
+    const int32_t budget = other->Budget();
+    const MonotonicNanos looked = other->coarse_now();
     const bool full = other->queue_.PrivateLooksFull();
-    if (full && other->watched_full_ && ticks == other->watched_ticks_) {
+    if (full && other->watched_full_ && budget == other->watched_budget_ &&
+        looked == other->watched_now_) {
       other->watched_full_ = false;
       if (Runnable* const r = other->queue_.StealPrivate(w.queue_)) {
         w.queue_.Push(r, false);
@@ -757,7 +693,8 @@ bool Scheduler::Watch(Worker& w, MonotonicNanos now, MonotonicNanos* until) {
       }
     }
     other->watched_full_ = full;
-    other->watched_ticks_ = ticks;
+    other->watched_budget_ = budget;
+    other->watched_now_ = looked;
   }
   return false;
 }
@@ -790,10 +727,7 @@ namespace {
 constexpr uint64_t kMagic = 0x676f726f7574696eu;
 
 // The worker that the caller runs on, or nullptr.
-Worker* CurrentWorker() {
-  Party* const party = CurrentPartyOrNull();
-  return party == nullptr ? nullptr : party->worker;
-}
+Worker* CurrentWorker() { return Get_current_worker(); }
 
 }  // namespace
 
@@ -810,7 +744,7 @@ void Scheduler::Bind(Goroutine& g, Task& task) {
 // the task was abandoned.
 Goroutine* Scheduler::Begin(Worker& w, Task& task) {
   // Relaxed: as in Worker::Enter().
-  if (task.abandoned.load(std::memory_order_relaxed) != 0) return nullptr;
+  if (task.IsAbandoned()) return nullptr;
   const std::size_t size =
       task.options == nullptr || task.options->stack_size == 0
           ? Stack::kDefaultSize
@@ -848,8 +782,8 @@ Goroutine* Scheduler::Begin(Worker& w, Task& task) {
   g->eh = EhGlobals{};
   g->resume = &ResumeGoroutine;
   g->leave = &LeaveGoroutine;
-  g->party.resumer = g;
-  g->party.fiber = g;
+  g->resumer = g;
+  g->fiber = g;
   g->annotations.BeginFiber(
       stack.limit(),
       static_cast<std::size_t>(reinterpret_cast<char*>(g) - stack.limit()));
@@ -870,15 +804,15 @@ void Scheduler::Run(void* arg, void* carried) {
     Task& task = *g.task;
     task.run(task);
     CheckNoLocksOf(g, "ends", nullptr);
-    Worker& w = *g.party.worker;
+    Worker& w = *g.worker;
     Bump(w.finished_);
     g.note.End();
     FreeTask(&w, task);
-    Runnable* r = w.PickFast();
-    if (r != nullptr && r->is_task) {
+    Runnable* r = w.Pick();
+    if (r != nullptr && r->IsTask()) {
       Task& next = *static_cast<Task*>(r);
-      if (!GOCHAN_TSAN && next.abandoned.load(std::memory_order_relaxed) == 0 &&
-          next.options == nullptr && g.stack.size == Stack::kDefaultSize) {
+      if (!GOCHAN_TSAN && !next.IsAbandoned() && next.options == nullptr &&
+          g.stack.size == Stack::kDefaultSize) {
         Bind(g, next);  // runs at once, on this warm stack
         continue;
       }
@@ -886,8 +820,8 @@ void Scheduler::Run(void* arg, void* carried) {
     }
 #if GOCHAN_ASAN
     // The memory of a pooled stack is not kept.
-    if (g.party.waiter != nullptr) g.party.release_waiter(g.party.waiter);
-    g.party.waiter = nullptr;
+    if (g.waiter != nullptr) g.release_waiter(g.waiter);
+    g.waiter = nullptr;
 #endif
     Fiber& to = w.Enter(g, r);
     Publication publication{&FreeGoroutine, &g};
@@ -974,7 +908,8 @@ Task& Scheduler::MakeTask(GoroutineOptions* options,
   } else {
     task = &TaskArena::At(TaskArena::Allocate());
   }
-  task->is_task = true;
+  // Relaxed: nobody sees it yet.
+  task->flags.store(Runnable::kTask, std::memory_order_relaxed);
   task->options = options;
   task->site.Store(site);
   return *task;
@@ -1052,43 +987,35 @@ void SendYielder(void* arg) {
 
 }  // namespace
 
-bool BeginYield(Sleeping& sleeping) {
-  Goroutine* const g = CurrentGoroutine();
-  Worker* const w = g == nullptr ? nullptr : g->party.worker;
-  if (w == nullptr) {
-    sched_yield();
-    return false;
-  }
-  return w->Yield(*g, sleeping);
+[[gnu::noinline]] static Fiber* YieldThread() {
+  sched_yield();
+  return nullptr;
 }
 
-// Nothing is to be done for who is alone: its worker looks around now and then.
-bool Worker::Yield(Goroutine& g, Sleeping& sleeping) {
-  CheckNoLocksOf(g, "yields", nullptr);
-  Bump(ticks_);
-  sleeping.from = &g;
-  // Relaxed: as in PushBack().
-  if (--budget_ > 0 && (Scheduler::counts.load(std::memory_order_relaxed) &
-                        Scheduler::kIdleMask) == 0) {
-    Runnable* r = queue_.Rotate(&g);
-    if (r != nullptr) {
-      // The oldest may be a task, which gets its stack while thieves are out.
-      r = Scheduler::WithStack(*this, r);
-      sleeping.publication = {
-          [](void* queue) {
-            static_cast<RunQueue<Runnable>*>(queue)->FinishRotate();
-          },
-          &queue_};
-      sleeping.to = &Enter(g, r);
-      return true;
-    }
-  }
-  if (budget_ > 0 && queue_.Empty()) return false;
+Fiber* BeginYield(Yielding& yielding) {
+  Worker* const w = Get_current_worker();
+  if (w == nullptr) [[unlikely]]
+    return YieldThread();
+  Goroutine* const g = CurrentGoroutine();
+  // The worker's own thread, in a timer's callback.
+  if (g == nullptr) [[unlikely]]
+    return YieldThread();
+  return w->Yield(*g, yielding);
+}
+
+Fiber* Worker::YieldTo(Goroutine& g, Runnable* r, Yielding& yielding) {
+  // A task gets its stack while thieves are out.
+  yielding.carried = Unlock(queue_.rotate_lock()).carried();
+  return &Enter(g, Scheduler::WithStack(*this, r));
+}
+
+Fiber* Worker::YieldSlow(Goroutine& g, Yielding& yielding) {
+  if (Budget() > 0 && queue_.Empty()) return nullptr;
   Runnable* const r =
-      Scheduler::WithStack(*this, budget_ > 0 ? PickFast() : nullptr);
-  sleeping.publication = {&PushYielder, &g};
-  sleeping.to = &Enter(g, r);
-  return true;
+      Scheduler::WithStack(*this, Budget() > 0 ? Pick() : nullptr);
+  yielding.publication = {&PushYielder, &g};
+  yielding.carried = &yielding.publication;
+  return &Enter(g, r);
 }
 
 void EnterBlocking(const SourceLocation& site) {
@@ -1161,15 +1088,16 @@ void Scheduler::TellOfSpare() {
 // The worker stays without a thread until somebody needs it, or its goroutine
 // comes back; it gets another thread at once if there is something to do.
 void Scheduler::Detach(Goroutine& g, const SourceLocation& site) {
-  Worker& w = *g.party.worker;
+  Worker& w = *g.worker;
   g.note.Wait({WaitReason::kBlocking, &site}, w.coarse_now());
   Thread& thread = *w.thread_;
   g.blocking = &thread;
   g.blocking_worker = &w;
   // What it waits for in there blocks the thread.
-  g.party.resumer = nullptr;
-  g.party.worker = nullptr;
-  g.party.timers = nullptr;
+  g.resumer = nullptr;
+  g.worker = nullptr;
+  Set_current_worker(nullptr);
+  g.timers = nullptr;
   thread.worker = nullptr;
   // Relaxed: the detection of deadlocks reads it after it has seen the count.
   thread.in_blocking.store(1, std::memory_order_relaxed);
@@ -1194,8 +1122,8 @@ void Scheduler::Detach(Goroutine& g, const SourceLocation& site) {
 void Scheduler::Attach(Goroutine& g) {
   Thread& thread = *g.blocking;
   g.blocking = nullptr;
-  g.party.resumer = &g;
-  if (g.abandoned.load(std::memory_order_acquire) != 0 || MustStop()) {
+  g.resumer = &g;
+  if (g.IsAbandoned(std::memory_order_acquire) || MustStop()) {
     thread.in_blocking.store(0, std::memory_order_relaxed);
     Forget();
   }
@@ -1227,10 +1155,11 @@ void Scheduler::Attach(Goroutine& g) {
   }
   w->thread_ = &thread;
   thread.worker = w;
+  Set_current_worker(w);
   thread.party.worker = w;
   thread.party.timers = &w->timers_;
-  g.party.worker = w;
-  g.party.timers = &w->timers_;
+  g.worker = w;
+  g.timers = &w->timers_;
   g.note.Run();
   // D1 release: the claim; pairs with D1 in CheckDeadlock().
   thread.in_blocking.store(0, std::memory_order_release);
@@ -1425,13 +1354,13 @@ void Scheduler::AbandonAll() {
     ++lost;
     if (state == Task::kStarted) {
       Goroutine& g = *task.goroutine.load(std::memory_order_relaxed);
-      g.abandoned.store(1, std::memory_order_release);
-      if (g.party.waiter != nullptr && g.party.withdraw_waiter != nullptr) {
-        g.party.withdraw_waiter(g.party.waiter);
+      g.Abandon();
+      if (g.waiter != nullptr && g.withdraw_waiter != nullptr) {
+        g.withdraw_waiter(g.waiter);
       }
       g.note.End();
     } else {
-      task.abandoned.store(1, std::memory_order_release);
+      task.Abandon();
     }
     // The memory is not used again, as the closure still lies there.
     task.state.store(Task::kFree, std::memory_order_release);

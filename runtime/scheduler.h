@@ -52,10 +52,10 @@ void StartTask(Task& task);
 // For the running goroutine
 // -----------------------------------------------------------------------------
 
-// The caller goes to the end of its worker's queue. True: it owes a
-// FinishSleep(). False: nobody else was there, or it is a plain thread, for
-// which this is sched_yield().
-bool BeginYield(Sleeping& sleeping);
+// The caller goes to the end of its worker's queue and owes a FinishYield().
+// nullptr: nobody else was there, or it is a plain thread, for which this is
+// sched_yield().
+Fiber* BeginYield(Yielding& yielding);
 
 // Around a call that may block the thread: meanwhile another thread runs the
 // caller's worker. Nothing on a plain thread.

@@ -1,19 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The gochan authors.
 //
-// What the scheduler is made of. For scheduler.cc and what looks into it.
+// What the scheduler is made of, for scheduler.cc; and its hot paths, for those
+// who expand them.
+//
+//   Thread                an OS thread of the runtime
+//   Worker                has a queue, and runs one goroutine at a time
+//   WorkerCounts          how many workers do what
+//   BeginGoroutineSleep   BeginSleep() for the hottest callers
 
 #ifndef GOCHAN_RUNTIME_SCHEDULER_INTERNAL_H_
 #define GOCHAN_RUNTIME_SCHEDULER_INTERNAL_H_
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
 #include "runtime/atomic.h"
 #include "runtime/cache_line.h"
 #include "runtime/clock.h"
+#include "runtime/eh_globals.h"
 #include "runtime/fiber.h"
 #include "runtime/goroutine.h"
+#include "runtime/lock_check.h"
 #include "runtime/park.h"
 #include "runtime/random.h"
 #include "runtime/run_queue.h"
@@ -58,6 +67,40 @@ struct alignas(kCacheLine) Thread : Fiber {
 };
 
 // -----------------------------------------------------------------------------
+// WorkerCounts
+// -----------------------------------------------------------------------------
+
+// counts: { idle:12 searching:12 active:12 watcher:1 epoch:27 }
+//   idle       workers that are kAsleep or kDetached
+//   searching  workers that look for work, or were woken to do so
+//   active     workers that are not kRetired
+//   watcher    one of the idle ones sleeps by the clock and looks after those
+//              that run
+//   epoch      counts claims of idle workers
+// So that a push needs one load to know that nobody is to be woken.
+struct WorkerCounts {
+  static constexpr uint64_t kIdle = 1;
+  static constexpr uint64_t kIdleMask = 0xfff;
+  static constexpr uint64_t kSearching = uint64_t{1} << 12;
+  static constexpr uint64_t kSearchingMask = uint64_t{0xfff} << 12;
+  static constexpr uint64_t kActive = uint64_t{1} << 24;
+  static constexpr uint64_t kWatcher = uint64_t{1} << 36;
+  static constexpr uint64_t kEpoch = uint64_t{1} << 37;
+
+  static int Idle(uint64_t counts) {
+    return static_cast<int>(counts & kIdleMask);
+  }
+  static int Searching(uint64_t counts) {
+    return static_cast<int>(counts >> 12 & 0xfff);
+  }
+  static int Active(uint64_t counts) {
+    return static_cast<int>(counts >> 24 & 0xfff);
+  }
+
+  static constinit Atomic<uint64_t> counts;
+};
+
+// -----------------------------------------------------------------------------
 // Worker
 // -----------------------------------------------------------------------------
 
@@ -90,14 +133,15 @@ class alignas(kCacheLine) Worker {
   void PushBack(Runnable* r);
 
   // See BeginYield().
-  bool Yield(Goroutine& g, Sleeping& sleeping);
+  [[gnu::always_inline]] inline Fiber* Yield(Goroutine& g, Yielding& yielding);
 
-  // Who runs after `from`, which is about to leave its stack. Tells the thread.
-  [[gnu::always_inline]] inline Fiber& Choose(Fiber& from);
+  // `g` waits, for the reason `why`: who runs after it? Tells the thread. The
+  // caller then leaves the stack of `g`.
+  [[gnu::always_inline]] inline Fiber& Leave(Goroutine& g, const WaitInfo& why);
   // The same for a Runnable that was chosen; nullptr: the thread's own stack.
   [[gnu::always_inline]] inline Fiber& Enter(Fiber& from, Runnable* r);
   // nullptr: nothing at hand, or time to look around.
-  [[gnu::always_inline]] inline Runnable* PickFast();
+  Runnable* Pick();
 
   MonotonicNanos coarse_now() const {
     // Relaxed: a clock for dumps.
@@ -107,17 +151,34 @@ class alignas(kCacheLine) Worker {
  private:
   friend class Scheduler;
 
+  int32_t Budget() const { return budget_.load(std::memory_order_relaxed); }
+  void SetBudget(int32_t budget) {
+    budget_.store(budget, std::memory_order_relaxed);
+  }
+  // One switch more: true, unless it is time to look around.
+  [[gnu::always_inline]] inline bool Tick();
+  [[gnu::always_inline]] inline Fiber& EnterGoroutine(Fiber& from,
+                                                      Goroutine& g);
+  // Unusual cases. `r` was taken out, or is nullptr.
+  Fiber& ChooseSlow(Fiber& from, Runnable* r);
+  Fiber* YieldSlow(Goroutine& g, Yielding& yielding);
+  // `g` has changed places with `r`, which is no goroutine yet or never again.
+  Fiber* YieldTo(Goroutine& g, Runnable* r, Yielding& yielding);
+  void ReadySlow(Runnable* r);
+  // Somebody runs next; `displaced`, or nobody, had been woken before.
+  void LookAfter(Runnable* displaced);
+
   // Looks around on every so many switches, or after about kSlice.
   static constexpr int32_t kMaxBudget = 61;
   static constexpr MonotonicNanos kSlice = 200'000;
 
   const int number_;
-  int32_t budget_ = kMaxBudget;
+  // Written by the worker, watched by the watcher: has it switched since?
+  // Relaxed.
+  Atomic<int32_t> budget_{kMaxBudget};
   int32_t budget_size_ = kMaxBudget;
   Thread* thread_ = nullptr;  // while kRunning or kAsleep
   Random random_;
-  // Watched by the watcher: has it switched since?
-  Atomic<uint32_t> ticks_{0};
   Atomic<MonotonicNanos> now_{0};
   uint64_t next_id_ = 0;
   uint64_t last_id_ = 0;
@@ -130,13 +191,123 @@ class alignas(kCacheLine) Worker {
   Atomic<uint64_t> handoffs_{0};
 
   // By the watcher alone.
-  uint32_t watched_ticks_ = 0;
+  int32_t watched_budget_ = 0;
+  MonotonicNanos watched_now_ = 0;
   bool watched_full_ = false;
 
   alignas(kCacheLine) Atomic<uint32_t> state_{kRetired};
   RunQueue<Runnable> queue_;
   TimerQueue timers_;
 };
+
+// -----------------------------------------------------------------------------
+// BeginGoroutineSleep
+// -----------------------------------------------------------------------------
+
+// BeginSleep() for a goroutine, with the choice of who runs next expanded in
+// it. So for very few callers. No call is in its usual way, lest they save
+// registers for that.
+[[gnu::always_inline]] inline Fiber& BeginGoroutineSleep(Sleeping& sleeping,
+                                                         Party& me,
+                                                         Publish publish,
+                                                         void* arg,
+                                                         const WaitInfo& why) {
+  sleeping.publication = {publish, arg};
+  sleeping.from = &static_cast<Goroutine&>(me);
+  return Get_current_worker()->Leave(static_cast<Goroutine&>(me), why);
+}
+
+// -----------------------------------------------------------------------------
+// Implementation details follow.
+// -----------------------------------------------------------------------------
+
+// In debug builds: it is about to leave its thread.
+[[gnu::always_inline]] inline void CheckNoLocksOf(
+    [[maybe_unused]] const Goroutine& g, [[maybe_unused]] const char* verb,
+    [[maybe_unused]] const SourceLocation* site) {
+#if GOCHAN_LOCK_CHECK
+  // Relaxed: written before it began.
+  CheckNoLocks(g.task->id.load(std::memory_order_relaxed), verb, site,
+               g.task->site.Load());
+#endif
+}
+
+// One more, in a counter that one writes at a time. Relaxed: only sums are
+// read.
+template <typename T>
+[[gnu::always_inline]] inline void Bump(Atomic<T>& counter) {
+  counter.store(counter.load(std::memory_order_relaxed) + 1,
+                std::memory_order_relaxed);
+}
+
+inline void Worker::Ready(Runnable* r) {
+  Runnable* displaced;
+  if (!queue_.TryPushNext(r, &displaced)) [[unlikely]] {
+    ReadySlow(r);
+    return;
+  }
+  // Relaxed: see LookAfter().
+  const uint64_t counts = WorkerCounts::counts.load(std::memory_order_relaxed);
+  if (displaced != nullptr || (counts & WorkerCounts::kIdleMask) != 0)
+      [[unlikely]] {
+    LookAfter(displaced);
+  }
+}
+
+inline bool Worker::Tick() {
+  const int32_t budget = Budget() - 1;
+  SetBudget(budget);
+  return budget > 0;
+}
+
+inline Fiber& Worker::EnterGoroutine(Fiber& from, Goroutine& g) {
+  g.note.Run();
+  if (g.worker != this) {
+    g.worker = this;
+    g.timers = &timers_;
+  }
+  SetCurrentParty(&g);
+  SwitchEhGlobals(*thread_->eh_globals, from.eh, g.eh);
+  return g;
+}
+
+inline Fiber& Worker::Enter(Fiber& from, Runnable* r) {
+  if (r != nullptr && !r->IsAbandoned()) [[likely]] {
+    return EnterGoroutine(from, *static_cast<Goroutine*>(r));
+  }
+  SetCurrentParty(&thread_->party);
+  SwitchEhGlobals(*thread_->eh_globals, from.eh, thread_->eh);
+  return *thread_;
+}
+
+inline Fiber& Worker::Leave(Goroutine& g, const WaitInfo& why) {
+  CheckNoLocksOf(g, "blocks", why.site);
+  g.note.Wait(why, coarse_now());
+  Runnable* r = nullptr;
+  if (Tick() && queue_.TryTakeNext(&r)) [[likely]] {
+    if (r != nullptr && r->MayGoOn()) [[likely]] {
+      return EnterGoroutine(g, *static_cast<Goroutine*>(r));
+    }
+  }
+  return ChooseSlow(g, r);
+}
+
+// Nothing is to be done for who is alone: its worker looks around now and then.
+inline Fiber* Worker::Yield(Goroutine& g, Yielding& yielding) {
+  CheckNoLocksOf(g, "yields", nullptr);
+  yielding.from = &g;
+  // Relaxed: as in PushBack().
+  if (Tick() && (WorkerCounts::counts.load(std::memory_order_relaxed) &
+                 WorkerCounts::kIdleMask) == 0) [[likely]] {
+    Runnable* const r = queue_.Rotate(&g);
+    if (r != nullptr && r->MayGoOn()) [[likely]] {
+      yielding.carried = Unlock(queue_.rotate_lock()).carried();
+      return &EnterGoroutine(g, *static_cast<Goroutine*>(r));
+    }
+    if (r != nullptr) return YieldTo(g, r, yielding);
+  }
+  return YieldSlow(g, yielding);
+}
 
 }  // namespace gochan::runtime
 

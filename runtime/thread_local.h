@@ -21,10 +21,18 @@
 //
 // Cost: a call. Code that needs the thread several times asks once after each
 // switch, or has it carried along.
+//
+//   GOCHAN_HOT_THREAD_LOCAL(T, variable, symbol)
+//
+// The same without the call, for a pointer that every switch looks at: declares
+// the variable (whose definition is elsewhere), Get_variable() and
+// Set_variable(). In assembly, which no compiler looks through; the variable's
+// offset from the thread pointer comes from the linker, by the symbol.
 
 #ifndef GOCHAN_RUNTIME_THREAD_LOCAL_H_
 #define GOCHAN_RUNTIME_THREAD_LOCAL_H_
 
+#include <cstdint>
 #include <type_traits>
 
 namespace gochan::runtime {
@@ -69,6 +77,79 @@ class ThreadLocal {
  private:
   static inline constinit thread_local T value_{};
 };
+
+#if defined(__x86_64__) && defined(__ELF__) && defined(__LP64__)
+#define GOCHAN_HOT_THREAD_LOCAL(T, variable, symbol)                  \
+  [[gnu::tls_model("initial-exec")]] extern constinit thread_local T* \
+      variable __asm__(symbol);                                       \
+  [[gnu::always_inline]] inline T* Get_##variable() {                 \
+    T* value;                                                         \
+    __asm__ __volatile__("movq " symbol                               \
+                         "@gottpoff(%%rip), %0\n\t"                   \
+                         "movq %%fs:(%0), %0"                         \
+                         : "=r"(value)                                \
+                         :                                            \
+                         : "memory");                                 \
+    return value;                                                     \
+  }                                                                   \
+  [[gnu::always_inline]] inline void Set_##variable(T* value) {       \
+    uintptr_t offset;                                                 \
+    __asm__ __volatile__("movq " symbol                               \
+                         "@gottpoff(%%rip), %0\n\t"                   \
+                         "movq %1, %%fs:(%0)"                         \
+                         : "=&r"(offset)                              \
+                         : "r"(value)                                 \
+                         : "memory");                                 \
+  }                                                                   \
+  static_assert(true)
+#elif defined(__aarch64__) && defined(__ELF__) && defined(__LP64__)
+#define GOCHAN_HOT_THREAD_LOCAL(T, variable, symbol)                  \
+  [[gnu::tls_model("initial-exec")]] extern constinit thread_local T* \
+      variable __asm__(symbol);                                       \
+  [[gnu::always_inline]] inline T* Get_##variable() {                 \
+    T* value;                                                         \
+    uintptr_t offset;                                                 \
+    __asm__ __volatile__(                                             \
+        "mrs %0, tpidr_el0\n\t"                                       \
+        "adrp %1, :gottprel:" symbol                                  \
+        "\n\t"                                                        \
+        "ldr %1, [%1, #:gottprel_lo12:" symbol                        \
+        "]\n\t"                                                       \
+        "ldr %0, [%0, %1]"                                            \
+        : "=&r"(value), "=&r"(offset)                                 \
+        :                                                             \
+        : "memory");                                                  \
+    return value;                                                     \
+  }                                                                   \
+  [[gnu::always_inline]] inline void Set_##variable(T* value) {       \
+    uintptr_t thread;                                                 \
+    uintptr_t offset;                                                 \
+    __asm__ __volatile__(                                             \
+        "mrs %0, tpidr_el0\n\t"                                       \
+        "adrp %1, :gottprel:" symbol                                  \
+        "\n\t"                                                        \
+        "ldr %1, [%1, #:gottprel_lo12:" symbol                        \
+        "]\n\t"                                                       \
+        "str %2, [%0, %1]"                                            \
+        : "=&r"(thread), "=&r"(offset)                                \
+        : "r"(value)                                                  \
+        : "memory");                                                  \
+  }                                                                   \
+  static_assert(true)
+#else
+#define GOCHAN_HOT_THREAD_LOCAL(T, variable, symbol)                  \
+  [[gnu::tls_model("initial-exec")]] extern constinit thread_local T* \
+      variable __asm__(symbol);                                       \
+  GOCHAN_UNCACHEABLE inline T* Get_##variable() {                     \
+    UncacheableCall();                                                \
+    return variable;                                                  \
+  }                                                                   \
+  GOCHAN_UNCACHEABLE inline void Set_##variable(T* value) {           \
+    UncacheableCall();                                                \
+    variable = value;                                                 \
+  }                                                                   \
+  static_assert(true)
+#endif
 
 }  // namespace gochan::runtime
 

@@ -232,7 +232,7 @@ constexpr ElementOps kNoElements = {
 
 Broadcast* Broadcast::Make() { return new Broadcast; }
 
-Broadcast::Broadcast() : Core(Kind::kBroadcast, kNoElements, 0) {}
+Broadcast::Broadcast() : Core(Kind::kBroadcast, kNoElements, 1) {}
 
 Broadcast::~Broadcast() { subscribers_.Release(); }
 

@@ -16,6 +16,7 @@
 #include "chan/panic.h"
 #include "runtime/arena.h"
 #include "runtime/park.h"
+#include "runtime/scheduler_internal.h"
 
 namespace gochan::internal {
 
@@ -545,59 +546,100 @@ Outcome Core::TryRecv(void* room, Word* unready) {
   return TryRecvIn(room, unready, true);
 }
 
-// The most frequent cases of an unbuffered channel are here in one piece: one
-// plain partner in the seat, or nobody at all. The rest is TrySendIn() and
-// TryRecvIn().
+// The most frequent cases of an unbuffered channel come first: one plain
+// partner in the seat, or nobody at all. They are in functions of their own, so
+// that each saves no more registers than it needs.
 template <Dir kDir>
-inline Outcome Core::TryOrBegin(void* value, Mover move,
-                                const SourceLocation& site, Wait& wait) {
-  if (capacity_ == 0) {
+inline Core::Begun Core::TryOrBegin(void* value, Mover move,
+                                    const SourceLocation& site, Wait& wait) {
+  if (capacity_ == 0) [[likely]] {
     const Word word(state_.ReadLo(), 0);
-    if (!word.busy() && !word.closed()) [[likely]] {
-      if (!word.taken()) {
-        BeginWait<kDir>(value, word.lo(), &PublishSeat, site, wait);
-        return Outcome::kWouldBlock;
-      }
-      const WaiterId id = word.seat();
-      if (!id.is_select() && id.dir() != kDir &&
+    if (word.SeatIsFree()) return BeginSeat<kDir>(value, word.lo(), site, wait);
+    if (word.SeatHoldsPlain(Opposite(kDir))) [[likely]] {
+      // As ServeSeat() and Handover(); a plain waiter has one node.
+      Node& record = NodeOf(word.seat());
+      if (!IsWithdrawn(word.seat()) &&
           state_.SwapLo(word.lo(), word.EmptySeat().lo())) [[likely]] {
-        Handover(id, kDir, value, move);
+        if constexpr (kDir == Dir::kSend) {
+          move(record.slot[Index(Dir::kRecv)], value);
+        } else {
+          ops_->move(value, record.slot[Index(Dir::kSend)]);
+        }
+        Wake(record, WakeResult::kOk);
         return Outcome::kDone;
       }
     }
+  }
+  return TryOrBeginSlow<kDir>(value, move, site, wait);
+}
+
+template <Dir kDir>
+Core::Begun Core::TryOrBeginSlow(void* value, Mover move,
+                                 const SourceLocation& site, Wait& wait) {
+  if (kDir == Dir::kRecv && kind_ == Kind::kBroadcast) {
+    static_cast<Broadcast*>(this)->Wait(site);
+    return Outcome::kClosed;
   }
   Word word;
   const Outcome outcome = kDir == Dir::kSend
                               ? TrySendIn(value, move, &word, false)
                               : TryRecvIn(value, &word, false);
-  if (outcome == Outcome::kWouldBlock) {
-    BeginWait<kDir>(value, 0, &PublishPlain, site, wait);
-  }
-  return outcome;
+  if (outcome != Outcome::kWouldBlock) return outcome;
+  runtime::Party& party = runtime::CurrentParty();
+  Node& record = BeginWait<kDir>(party, value, wait);
+  record.park.ClearLeft();
+  return Begun::Waiting(runtime::BeginSleep(wait.sleeping, party, record.park,
+                                            &PublishPlain, &wait,
+                                            Why<kDir>(site)));
 }
 
-Outcome Core::BeginSend(void* value, Mover move, const SourceLocation& site,
-                        Wait& wait) {
+// `lo`: the word, in which the seat is empty. The usual way through this has no
+// call.
+template <Dir kDir>
+Core::Begun Core::BeginSeat(void* slot, uint64_t lo, const SourceLocation& site,
+                            Wait& wait) {
+  runtime::Party* const party = runtime::CurrentPartyOrNull();
+  if (GOCHAN_INSTRUMENT || party == nullptr || party->waiter == nullptr ||
+      party->resumer == nullptr) [[unlikely]] {
+    return BeginSeatSlow<kDir>(slot, lo, site, wait);
+  }
+  Node& record = BeginWait<kDir>(*party, slot, wait);
+  // PublishSeat()'s swap is its last act, so it has left before. Nobody looks
+  // before that.
+  record.park.SetLeft();
+  wait.lo = lo;
+  return Begun::Waiting(runtime::BeginGoroutineSleep(
+      wait.sleeping, *party, &PublishSeat, &wait, Why<kDir>(site)));
+}
+
+template <Dir kDir>
+Core::Begun Core::BeginSeatSlow(void* slot, uint64_t lo,
+                                const SourceLocation& site, Wait& wait) {
+  runtime::Party& party = runtime::CurrentParty();
+  Node& record = BeginWait<kDir>(party, slot, wait);
+  record.park.SetLeft();  // as above
+  wait.lo = lo;
+  return Begun::Waiting(runtime::BeginSleep(
+      wait.sleeping, party, record.park, &PublishSeat, &wait, Why<kDir>(site)));
+}
+
+Core::Begun Core::BeginSend(void* value, Mover move, const SourceLocation& site,
+                            Wait& wait) {
   return TryOrBegin<Dir::kSend>(value, move, site, wait);
 }
 
-Outcome Core::BeginRecv(void* room, const SourceLocation& site, Wait& wait) {
-  if (kind_ == Kind::kBroadcast) [[unlikely]] {
-    static_cast<Broadcast*>(this)->Wait(site);
-    return Outcome::kClosed;
-  }
-  return TryOrBegin<Dir::kRecv>(room, ops_->move, site, wait);
+Core::Begun Core::BeginRecv(void* room, const SourceLocation& site,
+                            Wait& wait) {
+  return TryOrBegin<Dir::kRecv>(room, nullptr, site, wait);
 }
 
 // The rare rest of Send() and Recv(). Each kRetry comes with a reference.
 Outcome Core::RetrySend(void* value, Mover move, const SourceLocation& site) {
   for (;;) {
     Wait wait;
-    Outcome outcome = BeginSend(value, move, site, wait);
-    if (outcome == Outcome::kWouldBlock) {
-      runtime::FinishSleep(wait.sleeping);
-      outcome = EndWait(wait);
-    }
+    const Begun begun = BeginSend(value, move, site, wait);
+    const Outcome outcome =
+        begun.over() ? begun.outcome() : FinishWait(wait, begun);
     Unref();
     if (outcome != Outcome::kWouldBlock) return outcome;
   }
@@ -606,11 +648,9 @@ Outcome Core::RetrySend(void* value, Mover move, const SourceLocation& site) {
 Outcome Core::RetryRecv(void* room, const SourceLocation& site) {
   for (;;) {
     Wait wait;
-    Outcome outcome = BeginRecv(room, site, wait);
-    if (outcome == Outcome::kWouldBlock) {
-      runtime::FinishSleep(wait.sleeping);
-      outcome = EndWait(wait);
-    }
+    const Begun begun = BeginRecv(room, site, wait);
+    const Outcome outcome =
+        begun.over() ? begun.outcome() : FinishWait(wait, begun);
     Unref();
     if (outcome != Outcome::kWouldBlock) return outcome;
   }
@@ -697,23 +737,23 @@ bool Core::Count(const Word& word, WaiterId id, const Place& place) {
 // closes the channel, has one, and it touches the channel no more once it is
 // woken. Only who must start over needs one, and gets it with the wake-up.
 template <Dir kDir>
-inline void Core::BeginWait(void* slot, uint64_t lo, runtime::Publish publish,
-                            const SourceLocation& site, Wait& wait) {
-  runtime::Party& party = runtime::CurrentParty();
+inline Node& Core::BeginWait(runtime::Party& party, void* slot, Wait& wait) {
   Node& record = WaiterRecord(party);
   record.slot[Index(kDir)] = slot;
   record.park.Prepare(party.resumer);
-  record.park.ClearLeft();
   wait.core = this;
   wait.record = &record;
-  wait.id = WaiterId::Make(NodeArena::IndexOf(&record), NextGeneration(record),
+  wait.id = WaiterId::Make(record.record, NextGeneration(record),
                            /*select=*/false, kDir, /*bi=*/false)
                 .bits();
-  wait.lo = lo;
-  runtime::BeginSleep(wait.sleeping, party, record.park, publish, &wait,
-                      {kDir == Dir::kSend ? runtime::WaitReason::kChanSend
-                                          : runtime::WaitReason::kChanReceive,
-                       &site, this, capacity_, ops_});
+  return record;
+}
+
+template <Dir kDir>
+inline runtime::WaitInfo Core::Why(const SourceLocation& site) const {
+  return {kDir == Dir::kSend ? runtime::WaitReason::kChanSend
+                             : runtime::WaitReason::kChanReceive,
+          &site, this, capacity_, ops_};
 }
 
 void Core::PublishSeat(void* arg) noexcept {
@@ -723,8 +763,6 @@ void Core::PublishSeat(void* arg) noexcept {
   Node& record = *wait.record;
   const WaiterId id(wait.id);
   const Word word(wait.lo, 0);
-  // The swap is the publisher's last act, so it has left before.
-  record.park.SetLeft();
   if (core.state_.SwapLo(word.lo(), word.Sit(id).lo())) [[likely]]
     return;
   record.park.ClearLeft();

@@ -113,7 +113,7 @@ class alignas(runtime::kCacheLine) Core {
   bool IsClosed() const { return state_.Read().closed(); }
 
   std::size_t Len();
-  std::size_t Cap() const { return kind_ == Kind::kTimer ? 0 : capacity_; }
+  std::size_t Cap() const { return kind_ == Kind::kChannel ? capacity_ : 0; }
 
   // --- for select
 
@@ -187,6 +187,33 @@ class alignas(runtime::kCacheLine) Core {
     kQueue
   };
 
+  // How an operation went on: one of these, or the Fiber to switch to, for it
+  // waits. In one register, see BeginSleep().
+  //   kDone, kClosed   it is over
+  //   kSlept           it has waited, as a thread
+  class Begun {
+   public:
+    Begun(Outcome outcome)
+        : bits_(static_cast<uintptr_t>(outcome)) {}  // NOLINT
+    static Begun Waiting(runtime::Fiber* to) {
+      return Begun(to == nullptr ? kSlept : reinterpret_cast<uintptr_t>(to));
+    }
+    bool over() const { return bits_ < kSlept; }
+    Outcome outcome() const { return static_cast<Outcome>(bits_); }
+    static Begun Waiting(runtime::Fiber& to) {
+      return Begun(reinterpret_cast<uintptr_t>(&to));
+    }
+    runtime::Fiber* to() const {
+      return bits_ == kSlept ? nullptr
+                             : reinterpret_cast<runtime::Fiber*>(bits_);
+    }
+
+   private:
+    static constexpr uintptr_t kSlept = 2;
+    explicit Begun(uintptr_t bits) : bits_(bits) {}
+    uintptr_t bits_;
+  };
+
   // A plain wait, in the frame of its operation.
   struct Wait {
     Core* core;
@@ -229,26 +256,37 @@ class alignas(runtime::kCacheLine) Core {
   bool Count(const Word& word, WaiterId id, const Place& place);
   bool WaitIsRight(const Enrolment& enrolment, Word* word, bool* ready);
 
-  // Done or closed at once; or kWouldBlock: `wait` is prepared, and the caller
-  // owes a FinishSleep().
-  Outcome BeginSend(void* value, Mover move, const SourceLocation& site,
-                    Wait& wait);
-  Outcome BeginRecv(void* room, const SourceLocation& site, Wait& wait);
+  // If it is not over, `wait` is prepared, and the caller owes a FinishWait().
+  Begun BeginSend(void* value, Mover move, const SourceLocation& site,
+                  Wait& wait);
+  Begun BeginRecv(void* room, const SourceLocation& site, Wait& wait);
   // How the wait ended: kWouldBlock is kRetry, after which the caller owns a
   // reference, and calls one of the other two, which give it back.
-  [[gnu::always_inline]] inline static Outcome EndWait(const Wait& wait);
+  [[gnu::always_inline]] inline static Outcome FinishWait(Wait& wait,
+                                                          Begun begun);
   Outcome RetrySend(void* value, Mover move, const SourceLocation& site);
   Outcome RetryRecv(void* room, const SourceLocation& site);
 
   template <Dir kDir>
-  [[gnu::always_inline]] inline Outcome TryOrBegin(void* value, Mover move,
-                                                   const SourceLocation& site,
-                                                   Wait& wait);
+  [[gnu::always_inline]] inline Begun TryOrBegin(void* value, Mover move,
+                                                 const SourceLocation& site,
+                                                 Wait& wait);
   template <Dir kDir>
-  [[gnu::always_inline]] inline void BeginWait(void* slot, uint64_t lo,
-                                               runtime::Publish publish,
-                                               const SourceLocation& site,
-                                               Wait& wait);
+  [[gnu::noinline]] Begun TryOrBeginSlow(void* value, Mover move,
+                                         const SourceLocation& site,
+                                         Wait& wait);
+  template <Dir kDir>
+  [[gnu::noinline]] Begun BeginSeat(void* slot, uint64_t lo,
+                                    const SourceLocation& site, Wait& wait);
+  template <Dir kDir>
+  [[gnu::noinline]] Begun BeginSeatSlow(void* slot, uint64_t lo,
+                                        const SourceLocation& site, Wait& wait);
+  template <Dir kDir>
+  [[gnu::always_inline]] inline Node& BeginWait(runtime::Party& party,
+                                                void* slot, Wait& wait);
+  template <Dir kDir>
+  [[gnu::always_inline]] inline runtime::WaitInfo Why(
+      const SourceLocation& site) const;
   static void PublishSeat(void* wait) noexcept;
   static void PublishPlain(void* wait) noexcept;
   static void Publish(Core& core, Node& record, WaiterId id);
@@ -259,7 +297,7 @@ class alignas(runtime::kCacheLine) Core {
 
   // First cache line: what every operation reads.
   StateWord state_;
-  uint32_t capacity_;
+  uint32_t capacity_;           // 0 for an unbuffered kChannel alone
   uint32_t mask_ = 0;           // ring size - 1
   std::byte* slots_ = nullptr;  // behind this object, or of its own if large
   const ElementOps* ops_;
@@ -282,7 +320,8 @@ class alignas(runtime::kCacheLine) Core {
 // Implementation details follow.
 // -----------------------------------------------------------------------------
 
-inline Outcome Core::EndWait(const Wait& wait) {
+inline Outcome Core::FinishWait(Wait& wait, Begun begun) {
+  runtime::FinishSleep(wait.sleeping, begun.to());
   if (!Mutated(Mutant::kNoLeft)) wait.record->park.AwaitLeft();
   switch (static_cast<WakeResult>(wait.record->park.Result())) {
     case WakeResult::kOk:
@@ -297,10 +336,9 @@ inline Outcome Core::EndWait(const Wait& wait) {
 
 inline Outcome Core::Send(void* value, Mover move, const SourceLocation& site) {
   Wait wait;
-  Outcome outcome = BeginSend(value, move, site, wait);
-  if (outcome != Outcome::kWouldBlock) return outcome;
-  runtime::FinishSleep(wait.sleeping);
-  outcome = EndWait(wait);
+  const Begun begun = BeginSend(value, move, site, wait);
+  if (begun.over()) return begun.outcome();
+  const Outcome outcome = FinishWait(wait, begun);
   if (outcome != Outcome::kWouldBlock) [[likely]]
     return outcome;
   return RetrySend(value, move, site);
@@ -308,10 +346,9 @@ inline Outcome Core::Send(void* value, Mover move, const SourceLocation& site) {
 
 inline Outcome Core::Recv(void* room, const SourceLocation& site) {
   Wait wait;
-  Outcome outcome = BeginRecv(room, site, wait);
-  if (outcome != Outcome::kWouldBlock) return outcome;
-  runtime::FinishSleep(wait.sleeping);
-  outcome = EndWait(wait);
+  const Begun begun = BeginRecv(room, site, wait);
+  if (begun.over()) return begun.outcome();
+  const Outcome outcome = FinishWait(wait, begun);
   if (outcome != Outcome::kWouldBlock) [[likely]]
     return outcome;
   return RetryRecv(room, site);

@@ -15,7 +15,7 @@ namespace gochan::internal {
 std::string Core::DebugString() const {
   runtime::NoSteps no_steps;
   const Word word = state_.ReadExact();
-  std::string out = absl::StrCat("chan(cap ", capacity_, ") ");
+  std::string out = absl::StrCat("chan(cap ", Cap(), ") ");
   if (capacity_ > 0) {
     absl::StrAppend(&out, "send ", word.send(), " recv ", word.recv());
   } else {

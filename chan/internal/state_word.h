@@ -80,6 +80,16 @@ class Word {
 
   constexpr bool taken() const { return (bits_.lo & kTaken) != 0; }
   constexpr WaiterId seat() const { return WaiterId(bits_.lo); }
+  // Of an open channel whose queue is empty: the seat is, too; it holds a plain
+  // waiter that goes in direction `dir`.
+  constexpr bool SeatIsFree() const {
+    return (bits_.lo & (kBusy | kClosed | kTaken)) == 0;
+  }
+  constexpr bool SeatHoldsPlain(Dir dir) const {
+    constexpr uint64_t kKind = WaiterId::kSelect | WaiterId::kDir;
+    return (bits_.lo & (kBusy | kClosed | kTaken | kKind)) ==
+           (kTaken | (dir == Dir::kRecv ? WaiterId::kDir : 0));
+  }
   constexpr bool SeatHolds(WaiterId id) const {
     return taken() && seat() == id;
   }

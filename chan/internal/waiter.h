@@ -51,6 +51,8 @@ class WaiterId {
   static constexpr uint64_t kNodeMask = (uint64_t{1} << 28) - 1;
   static constexpr uint64_t kGenMask = (uint64_t{1} << 30) - 1;
   static constexpr uint64_t kMask = (uint64_t{1} << 61) - 1;
+  static constexpr uint64_t kSelect = uint64_t{1} << 58;
+  static constexpr uint64_t kDir = uint64_t{1} << 59;  // set: kRecv
 
   constexpr WaiterId() = default;
   constexpr explicit WaiterId(uint64_t bits) : bits_(bits & kMask) {}

@@ -590,7 +590,10 @@ TEST_P(GoTest, NothingIsGivenToThoseWhoAreLeft) {
   auto plain = MakeChan<int>(), full = MakeChan<int>(1),
        chosen = MakeChan<int>();
   auto sent = MakeChan<int>(), queue = MakeChan<int>(), wide = MakeChan<int>(2);
+  auto alone = MakeChan<int>(), alone_sent = MakeChan<int>();
   RunMain([&] {
+    Go([&] { alone.Recv(); });
+    Go([&] { alone_sent.Send(1); });
     for (int i = 0; i < 3; ++i) {
       Go([&] { plain.Recv(); });
       Go([&] { sent.Send(1); });
@@ -604,6 +607,8 @@ TEST_P(GoTest, NothingIsGivenToThoseWhoAreLeft) {
     Go([&] { queue.Recv(); });
     Go([&] { Select(RecvCase(queue)); });
     Go([&] { queue.Recv(); });
+    test::WaitUntilParked(alone, 1);
+    test::WaitUntilParked(alone_sent, 1);
     test::WaitUntilParked(plain, 3);
     test::WaitUntilParked(sent, 3);
     test::WaitUntilParked(wide, 3);
@@ -627,6 +632,11 @@ TEST_P(GoTest, NothingIsGivenToThoseWhoAreLeft) {
   EXPECT_FALSE(queue.TrySend(6));
   parties.Go([&] { sent.Send(6); });
   EXPECT_EQ(sent.Recv().value, 6);
+  // Those who block take another way in than those who try.
+  parties.Go([&] { alone.Send(7); });
+  EXPECT_EQ(alone.Recv().value, 7);
+  parties.Go([&] { alone_sent.Send(8); });
+  EXPECT_EQ(alone_sent.Recv().value, 8);
   parties.Join();
   for (auto& ch : {plain, sent, wide, full, chosen, queue}) ch.Close();
 }

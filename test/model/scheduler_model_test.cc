@@ -53,7 +53,7 @@ using Queue = runtime::RunQueue<Item>;
 //   n  PushNext (and pushes what that displaces)
 //   p  Push                    h  Push, hidden
 //   t  Take                    T  TakeNext, else Take
-//   y  Rotate what it took last; f  FinishRotate
+//   y  Rotate what it took last; f  its end
 //   d  DrainInbox
 // The others have a queue each, into which they steal:
 //   s  StealHalf               S  StealHalf, from the party before it
@@ -222,7 +222,7 @@ class QueueWorld : public Scenario {
       case 'f':
         if (running_ == nullptr) break;
         running_ = nullptr;
-        mine.FinishRotate();
+        mine.rotate_lock().store(0, std::memory_order_release);
         break;
       case 'd':
         (void)mine.DrainInbox();
@@ -254,7 +254,7 @@ class QueueWorld : public Scenario {
   Item items_[kItems];
   int used_ = 0;
   Item* held_ = nullptr;                   // the owner's last
-  Item* running_ = nullptr;                // between Rotate and FinishRotate
+  Item* running_ = nullptr;                // between Rotate and its end
   std::vector<int> last_of_[kMaxParties];  // the youngest taken, by producer
   std::string error_;
 };

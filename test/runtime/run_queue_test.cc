@@ -123,7 +123,7 @@ TEST_F(RunQueueTest, TheOwnerInsideRefuses) {
   Item* const oldest = queue_.Rotate(At(1));
   EXPECT_EQ(Number(oldest), 0);
   EXPECT_EQ(queue_.StealPrivate(other_), nullptr);
-  queue_.FinishRotate();
+  queue_.rotate_lock().store(0, std::memory_order_release);
   EXPECT_EQ(Number(queue_.StealPrivate(other_)), 1);
   EXPECT_EQ(queue_.Rotate(At(0)), nullptr);  // nobody to take turns with
   EXPECT_TRUE(queue_.Empty());
