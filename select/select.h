@@ -58,6 +58,7 @@
 #include "absl/types/span.h"
 #include "chan/chan.h"
 #include "ctx/context.h"
+#include "runtime/park.h"
 #include "runtime/source_location.h"
 #include "select/internal/case.h"
 #include "select/internal/typed_case.h"
@@ -342,14 +343,19 @@ class Selector {
 // -----------------------------------------------------------------------------
 
 template <internal::Order kOrder, internal::SelectCase... Cases>
-std::size_t SelectTyped(Cases&... cases) {
+[[gnu::always_inline]] inline std::size_t SelectTyped(Cases&... cases) {
   internal::CheckDefaults<Cases...>();
   constexpr std::size_t n = sizeof...(Cases);
   if constexpr (n == 0) {
     return internal::RunSelect(nullptr, 0, kOrder);
   } else {
     internal::Case bound[n] = {cases.Bind()...};
-    const std::size_t chosen = internal::RunSelect(bound, n, kOrder);
+    internal::SelectFrame frame;
+    std::size_t chosen = frame.Begin(bound, n, kOrder);
+    while (chosen == internal::SelectFrame::kWaits) {
+      runtime::FinishSleep(frame.sleeping, frame.to);
+      chosen = frame.Finish();
+    }
     std::size_t i = 0;
     (void)((i++ == chosen && (cases.Finish(bound[chosen].outcome), true)) ||
            ...);
@@ -358,12 +364,12 @@ std::size_t SelectTyped(Cases&... cases) {
 }
 
 template <internal::SelectCase... Cases>
-std::size_t Select(Cases&&... cases) {
+[[gnu::always_inline]] inline std::size_t Select(Cases&&... cases) {
   return SelectTyped<internal::Order::kRandom>(cases...);
 }
 
 template <internal::SelectCase... Cases>
-std::size_t SelectBiased(Cases&&... cases) {
+[[gnu::always_inline]] inline std::size_t SelectBiased(Cases&&... cases) {
   return SelectTyped<internal::Order::kWritten>(cases...);
 }
 

@@ -555,7 +555,12 @@ inline Core::Begun Core::TryOrBegin(void* value, Mover move,
   if (capacity_ == 0) [[likely]] {
     const Word word(state_.ReadLo(), 0);
     if (word.SeatIsFree()) return BeginSeat<kDir>(value, word.lo(), site, wait);
-    if (word.SeatHoldsPlain(Opposite(kDir))) [[likely]] {
+    if (word.SeatHoldsSelect(Opposite(kDir))) {
+      if (ServeSeat(word, kDir, value,
+                    kDir == Dir::kSend ? move : ops_->move)) {
+        return Outcome::kDone;
+      }
+    } else if (word.SeatHoldsPlain(Opposite(kDir))) [[likely]] {
       // As ServeSeat() and Handover(); a plain waiter has one node.
       Node& record = NodeOf(word.seat());
       if (!IsWithdrawn(word.seat()) &&
@@ -844,6 +849,16 @@ bool Core::WaitIsRight(const Enrolment& enrolment, Word* word, bool* ready) {
 }
 
 bool Core::Enrol(Enrolment& enrolment) {
+  if (capacity_ == 0) {
+    // The usual case, as below.
+    const Word word(state_.ReadLo(), 0);
+    if (word.SeatIsFree() &&
+        state_.SwapLo(word.lo(), word.Sit(enrolment.id).lo())) {
+      enrolment.seated = true;
+      enrolment.enrolled = true;
+      return true;
+    }
+  }
   for (;;) {
     (void)Settled();
     Word word = state_.ReadExact();

@@ -90,6 +90,12 @@ class Word {
     return (bits_.lo & (kBusy | kClosed | kTaken | kKind)) ==
            (kTaken | (dir == Dir::kRecv ? WaiterId::kDir : 0));
   }
+  // The same of a select, which may wait for the other direction, too.
+  constexpr bool SeatHoldsSelect(Dir dir) const {
+    return (bits_.lo & (kBusy | kClosed | kTaken | WaiterId::kSelect)) ==
+               (kTaken | WaiterId::kSelect) &&
+           seat().Serves(dir == Dir::kRecv ? Dir::kSend : Dir::kRecv);
+  }
   constexpr bool SeatHolds(WaiterId id) const {
     return taken() && seat() == id;
   }

@@ -11,6 +11,7 @@
 
 #include "chan/internal/core.h"
 #include "chan/internal/element.h"
+#include "runtime/park.h"
 #include "runtime/source_location.h"
 
 namespace gochan::internal {
@@ -60,6 +61,40 @@ inline constexpr std::size_t kMaxCases = 65536;
 // more than kMaxCases or two defaults. The channels must live until it returns.
 // O(n) if a case is ready, else O(n log n).
 std::size_t RunSelect(Case* cases, std::size_t n, Order order);
+
+// SelectFrame
+//
+// RunSelect() in pieces, so that a goroutine which waits is left and resumed in
+// the frame of who called Select(), and no return is mispredicted
+// (runtime/park.h):
+//
+//   SelectFrame frame;
+//   std::size_t chosen = frame.Begin(cases, n, order);
+//   while (chosen == SelectFrame::kWaits) {
+//     runtime::FinishSleep(frame.sleeping, frame.to);
+//     chosen = frame.Finish();
+//   }
+//
+// Who is no goroutine, has many cases or a time limit waits inside Begin() or
+// Finish(). Stays where it is; once.
+class SelectFrame {
+ public:
+  static constexpr std::size_t kWaits = ~std::size_t{1};
+
+  SelectFrame() {}  // NOLINT: `room_` is left as it is
+  SelectFrame(const SelectFrame&) = delete;
+  SelectFrame& operator=(const SelectFrame&) = delete;
+
+  std::size_t Begin(Case* cases, std::size_t n, Order order);
+  std::size_t Finish();
+
+  runtime::Sleeping sleeping;
+  runtime::Fiber* to;
+
+ private:
+  static constexpr std::size_t kRoom = 704;
+  alignas(16) std::byte room_[kRoom];  // of a Selecting (selector.cc)
+};
 
 }  // namespace gochan::internal
 

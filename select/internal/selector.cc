@@ -24,6 +24,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <new>
+#include <type_traits>
 #include <utility>
 
 #include "chan/internal/broadcast.h"
@@ -48,6 +50,8 @@ constexpr std::size_t kNone = ~std::size_t{0};
 
 // Up to so many cases, working memory is on the stack.
 constexpr std::size_t kFew = 16;
+// That of a wait, which takes more room.
+constexpr std::size_t kFewEntries = 6;
 
 constexpr int Index(Dir dir) { return static_cast<int>(dir); }
 
@@ -101,18 +105,28 @@ bool CanEverBeReady(const Case& c) {
 
 class Selecting {
  public:
-  Selecting(Case* cases, std::size_t n, Order order)
-      : cases_(cases), n_(n), order_(order) {}
+  // With a `frame`, which holds this: Run() may return SelectFrame::kWaits.
+  Selecting(Case* cases, std::size_t n, Order order, SelectFrame* frame)
+      : cases_(cases), n_(n), order_(order), frame_(frame) {}
 
   std::size_t Run();
+  // After a wait in `frame`: as Run().
+  std::size_t Resume();
 
  private:
   // One enrolment, or one subscription, of the wait.
   struct Entry {
     Core* core;
-    Enrolment enrolment;
+    Enrolment enrolment = {};
     std::size_t chosen[2] = {kNone, kNone};  // the case that waits, by Dir
-    uint32_t candidates[2] = {0, 0};         // cases seen for it so far, by Dir
+  };
+  // A case with a channel.
+  struct Key {
+    Core* core;
+    uint32_t k;
+    friend bool operator<(const Key& a, const Key& b) {
+      return std::less<Core*>()(a.core, b.core);
+    }
   };
 
   template <typename I>
@@ -125,13 +139,17 @@ class Selecting {
   void FixDeadlines();
   bool Expired(const Case& c) const;
   std::size_t Wait();
-  std::size_t Prepare(Node& record, Entry* entries);
+  bool WaitInFrame();
+  runtime::WaitInfo Enter(Entry* entries);
+  std::size_t Leave(uint32_t result);
+  std::size_t Sort(Key* keys) const;
   static void Publish(void* self) noexcept;
   static void TimedOut(void* select);
 
   Case* const cases_;
   const std::size_t n_;
   const Order order_;
+  SelectFrame* const frame_;
   std::size_t live_ = 0;  // cases that can ever be ready, without the default
 
   // Once the select has begun to wait: when its earliest timeout is due.
@@ -145,9 +163,12 @@ class Selecting {
   Node* record_ = nullptr;
   uint32_t gen_ = 0;
   runtime::Timer* timer_ = nullptr;  // a goroutine's, if timed
+
+  alignas(Entry) std::byte few_[kFewEntries * sizeof(Entry)];
 };
 
 std::size_t Selecting::Run() {
+  live_ = 0;
   if (n_ > kMaxCases) RaisePanic(panics::kTooManyCases);
   if (n_ <= kFew) {
     uint8_t live[kFew];
@@ -187,6 +208,8 @@ std::size_t Selecting::RunOver(I* live) {
   for (;;) {
     std::size_t chosen = Poll(live, nullptr);
     if (chosen != kNone) return chosen;
+    if (!timed_) FixDeadlines();
+    if (WaitInFrame()) return SelectFrame::kWaits;
     chosen = Wait();
     if (chosen != kNone) return chosen;
   }
@@ -290,48 +313,55 @@ bool Selecting::Expired(const Case& c) const {
          due_ <= runtime::MonotonicNow();
 }
 
-// Makes the entries of the wait: one for each channel, in address order; of
-// several cases for one channel and direction, one is drawn, since whoever
-// serves the channel would take the first of them anyway. Both directions of an
-// unbuffered channel share a node. Nothing is visible to others yet.
-std::size_t Selecting::Prepare(Node& record, Entry* entries) {
-  runtime::Random& random = runtime::CurrentParty().random;
+// The cases with a channel, by the channel's address; returns how many.
+std::size_t Selecting::Sort(Key* keys) const {
   std::size_t count = 0;
   for (std::size_t i = 0; i < n_; ++i) {
-    Case& c = cases_[i];
-    const bool send = c.kind == Case::Kind::kSend;
-    if ((!send && c.kind != Case::Kind::kRecv) || c.core == nullptr) continue;
-    new (&entries[count++])
-        Entry{c.core, {}, {send ? i : kNone, send ? kNone : i}, {send, !send}};
-  }
-  std::sort(entries, entries + count, [](const Entry& a, const Entry& b) {
-    return std::less<Core*>()(a.core, b.core);
-  });
-  if (Mutated(Mutant::kRandomEnrolOrder)) {
-    std::sort(entries, entries + count, [](const Entry& a, const Entry& b) {
-      return std::min(a.chosen[0], a.chosen[1]) <
-             std::min(b.chosen[0], b.chosen[1]);
-    });
-  }
-  std::size_t merged = 0;
-  for (std::size_t i = 0; i < count; ++i) {
-    const Entry next = entries[i];
-    if (merged > 0 && entries[merged - 1].core == next.core) {
-      Entry& entry = entries[merged - 1];
-      for (int d : {Index(Dir::kSend), Index(Dir::kRecv)}) {
-        if (next.chosen[d] == kNone) continue;
-        if (random.Below(++entry.candidates[d]) == 0) {
-          entry.chosen[d] = next.chosen[d];
-        }
-      }
-    } else {
-      entries[merged++] = next;
+    const Case& c = cases_[i];
+    if (c.kind > Case::Kind::kRecv || c.core == nullptr) continue;
+    const Key key{c.core, static_cast<uint32_t>(i)};
+    std::size_t at = count++;
+    if (n_ <= kFew && !Mutated(Mutant::kRandomEnrolOrder)) {
+      for (; at > 0 && key < keys[at - 1]; --at) keys[at] = keys[at - 1];
     }
+    keys[at] = key;
   }
-  Node* node = &record;
-  for (std::size_t i = 0; i < merged; ++i) {
-    Entry& entry = entries[i];
-    if (entry.core->kind() == Core::Kind::kBroadcast) continue;
+  if (n_ > kFew && !Mutated(Mutant::kRandomEnrolOrder)) {
+    std::sort(keys, keys + count);
+  }
+  return count;
+}
+
+// The first half of a wait: makes all that the publisher needs. One entry for
+// each channel, in address order; of several cases for one channel and
+// direction, one is drawn, since whoever serves the channel would take the
+// first of them anyway. Both directions of an unbuffered channel share a node.
+// Nothing is visible to others yet.
+runtime::WaitInfo Selecting::Enter(Entry* entries) {
+  runtime::Party& party = runtime::CurrentParty();
+  Node& record = WaiterRecord(party);
+  entries_ = entries;
+  record_ = &record;
+  gen_ = NextGeneration(record);
+  Scratch<Key, kFew> keys(n_);
+  const std::size_t count = Sort(keys.data());
+  Node* node = nullptr;  // the last one used
+  std::size_t n = 0;
+  std::size_t i = 0;
+  while (i < count) {
+    Core* const core = keys[i].core;
+    Entry& entry = *new (&entries[n++]) Entry{core};
+    uint32_t seen[2] = {0, 0};  // cases so far, by Dir
+    for (; i < count && keys[i].core == core; ++i) {
+      const int d = cases_[keys[i].k].kind == Case::Kind::kSend
+                        ? Index(Dir::kSend)
+                        : Index(Dir::kRecv);
+      if (seen[d]++ == 0 || party.random.Below(seen[d]) == 0) {
+        entry.chosen[d] = keys[i].k;
+      }
+    }
+    if (core->kind() == Core::Kind::kBroadcast) continue;
+    node = node == nullptr ? &record : &NextNode(record, *node);
     Enrolment& enrolment = entry.enrolment;
     enrolment.node = node;
     for (const Dir dir : {Dir::kSend, Dir::kRecv}) {
@@ -343,57 +373,29 @@ std::size_t Selecting::Prepare(Node& record, Entry* entries) {
       node->k[Index(dir)].store(static_cast<uint16_t>(k),
                                 std::memory_order_relaxed);
     }
-    if (i + 1 < merged) node = &NextNode(record, *node);
+    enrolment.id = WaiterId::Make(
+        NodeArena::IndexOf(node), gen_, /*select=*/true,
+        enrolment.waits_to[Index(Dir::kRecv)] ? Dir::kRecv : Dir::kSend,
+        /*bi=*/enrolment.waits_to[0] && enrolment.waits_to[1]);
   }
-  return merged;
+  entry_count_ = n;
+  // A blocked operation holds its channels itself; a context outlives its
+  // selects, and thousands of them would contend for its count. After the last
+  // thing that may throw.
+  for (i = 0; i < n; ++i) {
+    if (entries[i].enrolment.node != nullptr) entries[i].core->Ref();
+  }
+  record.park.Prepare(party.resumer);
+  record.park.ClearLeft();
+  return {runtime::WaitReason::kSelect, &cases_[0].site, cases_,
+          static_cast<uint32_t>(n_)};
 }
 
-// Returns the chosen case, or kNone: poll again.
-std::size_t Selecting::Wait() {
-  if (!timed_) FixDeadlines();
-  Node& record = WaiterRecord(runtime::CurrentParty());
-  Scratch<Entry, 6> entries(n_);
-  entry_count_ = Prepare(record, entries.data());
-  entries_ = entries.data();
-  record_ = &record;
-  gen_ = NextGeneration(record);
-  for (std::size_t i = 0; i < entry_count_; ++i) {
-    Entry& entry = entries_[i];
-    Enrolment& e = entry.enrolment;
-    if (e.node == nullptr) continue;
-    // A blocked operation holds its channels itself; a context outlives its
-    // selects, and thousands of them would contend for its count.
-    entry.core->Ref();
-    const bool both = e.waits_to[0] && e.waits_to[1];
-    e.id = WaiterId::Make(
-        NodeArena::IndexOf(e.node), gen_, /*select=*/true,
-        e.waits_to[Index(Dir::kRecv)] ? Dir::kRecv : Dir::kSend, both);
-  }
-  record.park.Prepare();
-  record.park.ClearLeft();
-  const runtime::WaitInfo why{runtime::WaitReason::kSelect, &cases_[0].site,
-                              cases_, static_cast<uint32_t>(n_)};
-  uint32_t result;
-  if (due_ == runtime::kNever || runtime::CurrentParty().resumer == nullptr) {
-    result = runtime::Sleep(record.park, &Selecting::Publish, this, why, due_);
-    if (result < runtime::ParkSlot::kFirstResult) {
-      if (TryClaim(record, gen_, 0, ClaimMode::kTimeout)) {
-        result = static_cast<uint32_t>(WakeResult::kOk);
-      } else {
-        // Lost: whoever has claimed this select is about to wake it.
-        result = runtime::Sleep(record.park, nullptr, nullptr, why);
-      }
-    }
-  } else {
-    // A goroutine's timeout is a partner like any other.
-    runtime::Timer timer;
-    timer_ = &timer;
-    result = runtime::Sleep(record.park, &Selecting::Publish, this, why);
-    timer.Stop();
-    timer_ = nullptr;
-  }
+// The other half: leaves all channels. Returns the chosen case, or kNone: poll
+// again.
+std::size_t Selecting::Leave(uint32_t result) {
+  Node& record = *record_;
   if (!Mutated(Mutant::kNoLeft)) record.park.AwaitLeft();
-
   // W1 acquire: the claim that decided; pairs with TryClaim().
   const Claim claim(record.claim.load(std::memory_order_acquire));
   const auto woken = static_cast<WakeResult>(result);
@@ -415,6 +417,53 @@ std::size_t Selecting::Wait() {
                           ? Outcome::kClosed
                           : Outcome::kDone;
   return k;
+}
+
+// Returns the chosen case, or kNone: poll again.
+std::size_t Selecting::Wait() {
+  Scratch<Entry, 1> many(n_ > kFewEntries ? n_ : 0);
+  const runtime::WaitInfo why =
+      Enter(n_ > kFewEntries ? many.data() : reinterpret_cast<Entry*>(few_));
+  Node& record = *record_;
+  uint32_t result;
+  if (due_ == runtime::kNever || runtime::CurrentParty().resumer == nullptr) {
+    result = runtime::Sleep(record.park, &Selecting::Publish, this, why, due_);
+    if (result < runtime::ParkSlot::kFirstResult) {
+      if (TryClaim(record, gen_, 0, ClaimMode::kTimeout)) {
+        result = static_cast<uint32_t>(WakeResult::kOk);
+      } else {
+        // Lost: whoever has claimed this select is about to wake it.
+        result = runtime::Sleep(record.park, nullptr, nullptr, why);
+      }
+    }
+  } else {
+    // A goroutine's timeout is a partner like any other.
+    runtime::Timer timer;
+    timer_ = &timer;
+    result = runtime::Sleep(record.park, &Selecting::Publish, this, why);
+    timer.Stop();
+    timer_ = nullptr;
+  }
+  return Leave(result);
+}
+
+// True: the caller is to switch in its frame, then to call Resume().
+bool Selecting::WaitInFrame() {
+  if (frame_ == nullptr || GOCHAN_INSTRUMENT || n_ > kFewEntries ||
+      due_ != runtime::kNever) {
+    return false;
+  }
+  runtime::Party& party = runtime::CurrentParty();
+  if (party.resumer == nullptr) return false;
+  const runtime::WaitInfo why = Enter(reinterpret_cast<Entry*>(few_));
+  frame_->to = runtime::BeginSleep(frame_->sleeping, party, record_->park,
+                                   &Selecting::Publish, this, why);
+  return true;
+}
+
+std::size_t Selecting::Resume() {
+  const std::size_t chosen = Leave(record_->park.Result());
+  return chosen != kNone ? chosen : Run();
 }
 
 // Out of memory for a waiter's place ends the program: the select is visible
@@ -470,7 +519,17 @@ void Selecting::TimedOut(void* arg) {
 }  // namespace
 
 std::size_t RunSelect(Case* cases, std::size_t n, Order order) {
-  return Selecting(cases, n, order).Run();
+  return Selecting(cases, n, order, nullptr).Run();
+}
+
+std::size_t SelectFrame::Begin(Case* cases, std::size_t n, Order order) {
+  static_assert(sizeof(Selecting) <= kRoom && alignof(Selecting) <= 16);
+  static_assert(std::is_trivially_destructible_v<Selecting>);
+  return (new (room_) Selecting(cases, n, order, this))->Run();
+}
+
+std::size_t SelectFrame::Finish() {
+  return std::launder(reinterpret_cast<Selecting*>(room_))->Resume();
 }
 
 }  // namespace gochan::internal
