@@ -63,7 +63,14 @@ bool Mutex::StillTaken(void* mutex) {
   return Taken(state) && (state & kParked) != 0;
 }
 
-void Mutex::LockSlow(const SourceLocation& site) {
+void Mutex::LockSlow(uint32_t state, const SourceLocation& site) {
+  // First what a lock that passes its sleepers by does each time: it is free,
+  // and stays so in `state` but for this caller. M1 acquire: pairs with M1 in
+  // unlock() and UnlockSlow().
+  if (!Taken(state) && state_.compare_exchange(state, state | kLocked,
+                                               std::memory_order_acquire)) {
+    return;
+  }
   runtime::ParkRequest request;
   request.object = this;
   request.queue = kQueue;
@@ -74,7 +81,6 @@ void Mutex::LockSlow(const SourceLocation& site) {
   bool woken = false;  // `woken` is set for this caller
   int spins = 0;
   // Relaxed, here and below: the exchanges make the edges.
-  uint32_t state = state_.load(std::memory_order_relaxed);
   for (;;) {
     if (woken ? (state & kLocked) == 0 : !Taken(state)) {
       const uint32_t taken =
@@ -111,9 +117,7 @@ void Mutex::LockSlow(const SourceLocation& site) {
   }
 }
 
-void Mutex::UnlockSlow() {
-  // Relaxed: the exchanges make the edges.
-  uint32_t state = state_.load(std::memory_order_relaxed);
+void Mutex::UnlockSlow(uint32_t state) {
   for (;;) {
     if ((state & kLocked) == 0) RaiseFatal(panics::kUnlockMutex);
     if ((state & kParked) != 0 && (state & kWoken) == 0) break;
