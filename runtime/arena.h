@@ -44,8 +44,29 @@ struct Range {
 // (a limit on address space halves it). Aborts with a message below 2^12 units.
 Range Reserve(std::size_t unit_size, uint32_t max_units);
 
-// Makes [begin, begin + bytes) usable; throws std::bad_alloc if it cannot.
-void Commit(void* begin, std::size_t bytes);
+// How much of a range is usable. It grows in steps of many units, each of which
+// is two system calls.
+class Usable {
+ public:
+  // Makes the first `bytes` of the range usable, which is `limit` bytes long;
+  // throws std::bad_alloc if it cannot.
+  void Ensure(char* base, std::size_t bytes, std::size_t limit) {
+    // U1 acquire: the calls that made it usable; pairs with U1 in Grow().
+    const std::size_t usable = bytes_.load(std::memory_order_acquire);
+    if (bytes > usable) [[unlikely]]
+      Grow(base, bytes, limit, usable);
+  }
+
+ private:
+  void Grow(char* base, std::size_t bytes, std::size_t limit,
+            std::size_t usable);
+
+  // Usable::bytes_: all below are usable.
+  //   state   set by                      next     who may act
+  //   bytes   who has made them so, when  a later  anybody who needs more:
+  //           all below were already      one      make the next step usable
+  Atomic<std::size_t> bytes_{0};
+};
 
 }  // namespace arena_internal
 
@@ -125,6 +146,23 @@ class Arena {
 
   static void Free(uint32_t index) { free_.Push(index, index); }
 
+  // kBatch units that nobody has used, from the one returned on; not linked.
+  // For those who keep a free list of their own; T then needs no free_link().
+  static uint32_t AllocateFresh() {
+    NoSteps one_step;
+    const uint32_t limit = Limit();
+    // Relaxed: only who gets which numbers; the memory is fresh.
+    const uint32_t first = used_.fetch_add(kBatch, std::memory_order_relaxed);
+    if (first > limit - kBatch) {
+      used_.fetch_sub(kBatch, std::memory_order_relaxed);
+      OutOfMemory("an arena");
+    }
+    usable_.Ensure(reinterpret_cast<char*>(base_),
+                   sizeof(T) * (std::size_t{first} + kBatch),
+                   sizeof(T) * std::size_t{limit});
+    return first;
+  }
+
   // Units taken from the range so far, used or free: a high-water mark, for
   // tests and metrics.
   static uint32_t HighWater() {
@@ -136,14 +174,7 @@ class Arena {
   // gives the others to the free list.
   static uint32_t AllocateBatch() {
     NoSteps one_step;
-    const uint32_t limit = Limit();
-    // Relaxed: only who gets which numbers; the memory is fresh.
-    const uint32_t first = used_.fetch_add(kBatch, std::memory_order_relaxed);
-    if (first > limit - kBatch) {
-      used_.fetch_sub(kBatch, std::memory_order_relaxed);
-      OutOfMemory("an arena");
-    }
-    arena_internal::Commit(&At(first), sizeof(T) * kBatch);
+    const uint32_t first = AllocateFresh();
     if constexpr (kBatch > 1) {
       for (uint32_t i = first + 1; i + 1 < first + kBatch; ++i) {
         At(i).free_link().store(i + 1, std::memory_order_relaxed);
@@ -169,6 +200,7 @@ class Arena {
   static inline constinit T* base_ = nullptr;
   static inline constinit FreeStack<Arena> free_;
   static inline constinit Atomic<uint32_t> used_{0};
+  static inline constinit arena_internal::Usable usable_;
 };
 
 }  // namespace gochan::runtime

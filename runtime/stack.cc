@@ -11,6 +11,7 @@
 
 #if defined(__linux__)
 #include <sys/auxv.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #endif
@@ -54,6 +55,7 @@ constinit Atomic<uint64_t> stacks_made{0};
 constinit Atomic<uint64_t> stacks_unguarded{0};
 constinit Atomic<uint64_t> bytes_reserved{0};
 constinit Atomic<uint64_t> releases{0};
+constinit Atomic<uint64_t> first_touches{0};  // stacks no longer fresh
 
 void Count(Atomic<uint64_t>& statistic, uint64_t n = 1) {
   statistic.fetch_add(n, std::memory_order_relaxed);  // orders nothing
@@ -433,8 +435,10 @@ Stack Revive(uint32_t id) {
 #endif
   Record& record = slab.records[id % kSlabStacks];
   // The page fault that the control block would have caused.
-  if (record.marked_pages == 0) [[unlikely]]
+  if (record.marked_pages == 0) [[unlikely]] {
     SetMark(stack, record, 1);
+    Count(first_touches);
+  }
   return stack;
 }
 
@@ -461,10 +465,20 @@ constinit runtime::FreeStack<Records> odd_sizes[kLargestLog2 + 1];
 // Threads that ever had a cache; their number modulo kShards is their shard.
 constinit Atomic<uint32_t> threads_seen{0};
 
+// Has a batch come into the pool since the last Sweep() was considered?
+//   state  set by               next  who may act
+//   0      SweepIfManyFaults()  1     who puts a batch in
+//   1      PushBatch()          0     one that has time: considers a sweep
+constinit Atomic<uint8_t> pool_has_grown{0};
+
 void PushBatch(uint32_t shard, const uint32_t* ids, uint32_t n) {
   for (uint32_t i = 0; i < n; ++i) {
     ShrinkIfDeep(ids[i]);
     Records::At(ids[i]).next = i + 1 < n ? ids[i + 1] : kNone;
+  }
+  // Relaxed: a hint. Read first, for all threads share it.
+  if (pool_has_grown.load(std::memory_order_relaxed) == 0) {
+    pool_has_grown.store(1, std::memory_order_relaxed);
   }
   shards[shard].batches.Push(ids[0], ids[0]);
 }
@@ -483,6 +497,77 @@ uint32_t PopBatch(uint32_t shard, uint32_t* ids) {
   }
   return 0;
 }
+
+#if defined(__linux__)
+
+// Page faults that no stack's first page explains, as of the last sweep.
+//   state   set by         next  who may act
+//   faults  (0), a sweeper more  who finds many more: swap it, then sweep
+constinit Atomic<uint64_t> faults_at_sweep{0};
+
+// How many more there must have been for a sweep, for each stack ever made: as
+// many pages as a pooled one may keep anyway. So all that may escape is as much
+// again, and a sweep costs a fraction of the faults that called for it.
+constexpr uint64_t kFaultsPerStack = 4;
+
+// Takes the pool of default-sized stacks apart and puts it together again
+// without what frames that stepped over the marks have left. Threads that want
+// a stack meanwhile may have to make new ones.
+void Sweep() {
+  const uint32_t used =
+      std::min(threads_seen.load(std::memory_order_relaxed), kShards);
+  for (uint32_t shard = 0; shard < used; ++shard) {
+    auto& batches = shards[shard].batches;
+    uint32_t first = kNone;
+    uint32_t last = kNone;
+    for (uint32_t head; (head = batches.Pop()) != kNone; first = head) {
+      for (uint32_t id = head; id != kNone; id = Records::At(id).next) {
+        const Stack stack = StackOf(Slabs::At(id / kSlabStacks), id);
+        const auto pages =
+            static_cast<uint32_t>((stack.size - stack.guard) / PageSize());
+        if (Records::At(id).marked_pages != 0 &&
+            TouchedPages(stack.top(), pages) > KeptPages(stack)) {
+          Shrink(stack, Records::At(id));
+        }
+      }
+      // Relaxed: Push() releases it.
+      Records::At(head).free_link().store(first, std::memory_order_relaxed);
+      if (last == kNone) last = head;
+    }
+    if (first != kNone) batches.Push(first, last);
+  }
+}
+
+// The kernel does not tell whose pages were touched unless it is asked for each
+// stack, but it counts all that were. By a thread that has time.
+void SweepIfManyFaults() {
+  // Relaxed, all of it: who does it is all that matters; the pool has edges of
+  // its own.
+  if (pool_has_grown.load(std::memory_order_relaxed) == 0 ||
+      pool_has_grown.exchange(0, std::memory_order_relaxed) == 0) {
+    return;
+  }
+  Count(system_calls);
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  const uint64_t made = stacks_made.load(std::memory_order_relaxed);
+  const uint64_t faults = static_cast<uint64_t>(usage.ru_minflt) -
+                          first_touches.load(std::memory_order_relaxed);
+  uint64_t before = faults_at_sweep.load(std::memory_order_relaxed);
+  // Signed: the two are not read at one instant.
+  if (static_cast<int64_t>(faults - before) <
+      static_cast<int64_t>(kFaultsPerStack * made)) {
+    return;
+  }
+  if (faults_at_sweep.compare_exchange(before, faults,
+                                       std::memory_order_relaxed)) {
+    Sweep();
+  }
+}
+
+#else
+void SweepIfManyFaults() {}
+#endif
 
 // -----------------------------------------------------------------------------
 // The thread's cache
@@ -613,6 +698,7 @@ void Stack::TrimCache() {
   NoSteps one_step;
   const ThreadState& self = thread_state;
   for (uint32_t i = 0; i < self.count; ++i) ShrinkIfDeep(self.ids[i]);
+  SweepIfManyFaults();
 }
 
 StackStats GetStackStats() {

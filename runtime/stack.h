@@ -61,7 +61,10 @@ struct Stack {
   static void Free(const Stack& stack, const void* deepest = nullptr);
 
   // Gives back what deeply used stacks in the calling thread's cache hold: for
-  // a thread that is about to sleep for long. Costs 32 loads if there are none.
+  // a thread that is about to sleep for long. Costs 32 loads if there are none,
+  // and a system call if stacks have come into the shared pool since the last
+  // one. If that tells of many more page faults than stacks explain, also looks
+  // through that pool for deep ones that were not noticed (Linux only).
   static void TrimCache();
 
   char* top() const { return base + size; }

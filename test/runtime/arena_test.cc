@@ -80,6 +80,38 @@ TEST(ArenaTest, ManyThreadsAllocateAndFree) {
   EXPECT_LE(A::HighWater(), kThreads * (kHeld + 4) * 2u);
 }
 
+struct alignas(4096) Large : Unit {};
+
+// The range becomes usable in steps of many units, and of more than one if a
+// batch is larger; whoever gets a unit may write to all of it.
+TEST(ArenaTest, ManyThreadsMakeTheRangeUsable) {
+  using A = Arena<Large, 1 << 14, 128>;
+  constexpr int kThreads = 4;
+  std::vector<std::thread> threads;
+  for (int t = 0; t < kThreads; ++t) {
+    threads.emplace_back([] {
+      for (int i = 0; i < 1000; ++i) {
+        Large& unit = A::At(A::Allocate());
+        reinterpret_cast<volatile char*>(&unit)[sizeof(Large) - 1] = 1;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_GE(A::HighWater(), kThreads * 1000u);
+}
+
+struct alignas(64) Unlinked : Unit {};
+
+TEST(ArenaTest, FreshUnitsInARow) {
+  using A = Arena<Unlinked, 1 << 16, 8>;
+  const uint32_t first = A::AllocateFresh();
+  const uint32_t other = A::Allocate();
+  EXPECT_TRUE(other < first || other >= first + 8);
+  for (uint32_t i = first; i < first + 8; ++i) {
+    EXPECT_EQ(A::At(i).owner.load(std::memory_order_relaxed), 0u);
+  }
+}
+
 struct alignas(64) Few : Unit {};
 
 #if defined(__cpp_exceptions)

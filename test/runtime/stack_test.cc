@@ -308,9 +308,20 @@ TEST(StackMemoryTest, ShallowUseMakesNoSystemCall) {
     const std::vector<Stack> stacks = AllocateMany(1000);
     for (const Stack& stack : stacks) Use(stack, 3 * kKiB);
     FreeAll(stacks);
-    Stack::TrimCache();
   }
   EXPECT_EQ(GetStackStats().system_calls, before);
+}
+
+// One about what came into the pool, none if nothing has.
+TEST(StackMemoryTest, TrimmingMakesAtMostOneSystemCall) {
+  FreeAll(AllocateMany(1000));
+  Stack::TrimCache();
+  const uint64_t before = GetStackStats().system_calls;
+  for (int i = 0; i < 3; ++i) Stack::TrimCache();
+  EXPECT_EQ(GetStackStats().system_calls, before);
+  FreeAll(AllocateMany(1000));
+  for (int i = 0; i < 3; ++i) Stack::TrimCache();
+  EXPECT_LE(GetStackStats().system_calls, before + 1);
 }
 
 // The first use that goes deeper costs calls, the later ones do not: also if it
@@ -321,8 +332,8 @@ TEST(StackMemoryTest, UseOfAFewPagesMakesNoSystemCallInTheLongRun) {
     const std::vector<Stack> stacks = AllocateMany(1000);
     for (const Stack& stack : stacks) Use(stack, bytes);
     FreeAll(stacks);
-    Stack::TrimCache();
   };
+  Stack::TrimCache();
   for (std::size_t kib = 1; kib < 16; ++kib) {
     for (int round = 0; round < 2; ++round) use(kib * kKiB);
     const uint64_t settled = GetStackStats().system_calls;
@@ -401,6 +412,32 @@ TEST(StackMemoryTest, TheOwnersWordCounts) {
               std::max(16 * kKiB / Page(), std::size_t{1}));
   }
 }
+
+#if defined(__linux__) && !GOCHAN_ASAN
+// Frames that touch a word in each page, but not the one where the mark is,
+// left all of their memory in the pool.
+TEST(StackMemoryTest, SparseUseGivesItsMemoryBack) {
+  const std::size_t pages = 200 * kKiB / Page();
+  // Enough of them beside those that earlier tests have made.
+  const std::size_t n = 500 + GetStackStats().stacks / 4;
+  const std::vector<Stack> stacks = AllocateMany(n);
+  for (const Stack& stack : stacks) {
+    for (std::size_t page = 1; page <= pages; ++page) {
+      stack.top()[64 - static_cast<std::ptrdiff_t>(page * Page())] = 1;
+    }
+  }
+  FreeAll(stacks);
+  Stack::TrimCache();
+  std::size_t pooled = 0;
+  for (const Stack& stack : stacks) pooled += ResidentPages(stack);
+  // What is still in this thread's cache has not been looked at.
+  EXPECT_LE(pooled, n * (16 * kKiB / Page() + 1) + 32 * pages);
+  // The pool is whole: all of it is given out before a stack is made.
+  const uint64_t made = GetStackStats().stacks;
+  FreeAll(AllocateMany(n));
+  EXPECT_EQ(GetStackStats().stacks, made);
+}
+#endif
 
 TEST(StackMemoryTest, ABlockedGoroutineCostsOnePage) {
   // Many, so that fresh ones are among them; those have touched one page.
