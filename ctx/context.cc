@@ -97,10 +97,22 @@ std::pair<Context, CancelFunc> Handles(CancelNode* node) {
   return handles;
 }
 
-// `when`: the same instant on the monotonic clock.
+std::pair<Context, CancelFunc> Arm(DeadlineNode* node, bool passed) {
+  std::pair<Context, CancelFunc> handles = Handles(node);
+  if (passed) {
+    node->Expire();
+  } else {
+    node->Arm();
+  }
+  return handles;
+}
+
+const Reason& Expiry(absl::Status cause) {
+  return Reason::WithCause(Reason::DeadlineExceeded(), std::move(cause));
+}
+
 std::pair<Context, CancelFunc> MakeDeadline(const Context& parent,
                                             absl::Time deadline,
-                                            runtime::MonotonicNanos when,
                                             absl::Status cause) {
   ContextNode& above = ContextAccess::Parent(parent);
   absl::Time earlier;
@@ -108,16 +120,31 @@ std::pair<Context, CancelFunc> MakeDeadline(const Context& parent,
       (above.Deadline(&earlier) && earlier < deadline)) {
     return Handles(new CancelNode(above));
   }
-  auto* node = new DeadlineNode(
-      above, deadline,
-      Reason::WithCause(Reason::DeadlineExceeded(), std::move(cause)));
-  std::pair<Context, CancelFunc> handles = Handles(node);
-  if (when <= runtime::MonotonicNow()) {
-    node->Expire();
-  } else {
-    node->Arm(when);
+  const absl::Duration left = deadline - absl::Now();
+  return Arm(new DeadlineNode(above, deadline, runtime::MonotonicAfter(left),
+                              Expiry(std::move(cause))),
+             left <= absl::ZeroDuration());
+}
+
+// As the time of day, computed when somebody asks for it: the clock that shows
+// it need not be read for each request.
+std::pair<Context, CancelFunc> MakeTimeout(const Context& parent,
+                                           absl::Duration timeout,
+                                           absl::Status cause) {
+  ContextNode& above = ContextAccess::Parent(parent);
+  const ContextNode* const bound = above.DeadlineScope();
+  const runtime::MonotonicNanos when = runtime::MonotonicAfter(timeout);
+  // Beyond what that clock can show, or compared with a time of day.
+  if (when == runtime::kNever ||
+      (bound != nullptr && bound->kind() == ContextNode::Kind::kForeign)) {
+    return MakeDeadline(parent, absl::Now() + timeout, std::move(cause));
   }
-  return handles;
+  if (bound != nullptr &&
+      static_cast<const DeadlineNode*>(bound)->when() < when) {
+    return Handles(new CancelNode(above));
+  }
+  return Arm(new DeadlineNode(above, when, Expiry(std::move(cause))),
+             timeout <= absl::ZeroDuration());
 }
 
 }  // namespace
@@ -266,8 +293,7 @@ std::pair<Context, CancelFunc> WithDeadline(const Context& parent,
 std::pair<Context, CancelFunc> WithDeadlineCause(const Context& parent,
                                                  absl::Time deadline,
                                                  absl::Status cause) {
-  return MakeDeadline(parent, deadline, runtime::MonotonicAt(deadline),
-                      std::move(cause));
+  return MakeDeadline(parent, deadline, std::move(cause));
 }
 
 std::pair<Context, CancelFunc> WithTimeout(const Context& parent,
@@ -278,8 +304,7 @@ std::pair<Context, CancelFunc> WithTimeout(const Context& parent,
 std::pair<Context, CancelFunc> WithTimeoutCause(const Context& parent,
                                                 absl::Duration timeout,
                                                 absl::Status cause) {
-  return MakeDeadline(parent, absl::Now() + timeout,
-                      runtime::MonotonicAfter(timeout), std::move(cause));
+  return MakeTimeout(parent, timeout, std::move(cause));
 }
 
 Context WithoutCancel(const Context& parent) {

@@ -111,7 +111,7 @@ class Context {
   //
   // A channel that is closed when the context ends; the same one every time,
   // also that of the contexts made from it by WithValue(). Nil if it never
-  // ends.
+  // ends. Made when it is first asked for, which may throw std::bad_alloc.
   RecvChan<Unit> Done() const;
 
   // Context::Err()
@@ -128,7 +128,9 @@ class Context {
 
   // Context::Deadline()
   //
-  // When it will end at the latest, if that is known.
+  // When it will end at the latest, if that is known. A time-out is kept by the
+  // monotonic clock: what this tells of it is computed by the first call, and
+  // stays.
   std::optional<absl::Time> Deadline() const;
 
   // Context::Value()

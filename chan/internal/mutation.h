@@ -41,8 +41,10 @@ enum class Mutant : uint8_t {
   kRandomEnrolOrder,  // enrol in the order of the cases
   kSlotBeforeRead,    // swap writes the new value before it reads the old one
   // --- contexts
-  kNoParentReread,        // a child does not look at its parent after attaching
-  kNoDoneReread,          // a subscriber does not look again after subscribing
+  kNoParentReread,  // a child does not look at its parent after attaching
+  kNoEndReread,     // who makes a Done channel does not look at its context
+  kNoVisitorCheck,  // a context dies although its parent is being walked
+  kNoDoneReread,    // a subscriber does not look again after subscribing
   kNoSubscriptionSerial,  // firing ignores the subscription's serial
   // --- timer channels
   kNoBurn,    // Stop and Reset do not use up the armed ticket

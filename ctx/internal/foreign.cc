@@ -31,7 +31,8 @@ CancelNode* ForeignNode::wrapped() const {
     return nullptr;
   }
   auto* broadcast = static_cast<Broadcast*>(done_);
-  return broadcast->IsContext() ? static_cast<CancelNode*>(broadcast) : nullptr;
+  return broadcast->IsContext() ? &static_cast<DoneChannel*>(broadcast)->node()
+                                : nullptr;
 }
 
 const Reason& ForeignNode::MakeReason() const {
@@ -45,10 +46,10 @@ const Reason& ForeignNode::MakeReason() const {
 void ForeignLink::Attach(Child* child, ForeignNode& foreign) {
   auto* link = new ForeignLink(foreign);
   child->link = link;
+  child->linked = true;
   Pair64 empty;
   // Nobody else knows the slot yet; a swap, because the others are.
-  (void)link->slot_.CompareExchange(empty,
-                                    {reinterpret_cast<uintptr_t>(child), 0});
+  (void)link->slot_.CompareExchange(empty, {SlotEntry(child).bits(), 0});
   link->Register();
 }
 
@@ -65,8 +66,13 @@ void ForeignLink::Register() {
     TakeBack();  // the child has ended meanwhile
     return;
   }
-  // It may have ended before it took the registration, and never call it.
-  if (watch_ == nullptr && foreign_.done()->IsClosed()) Fire();
+  // It may have ended before it took the registration, and never call it. Or be
+  // about to: its Err() is set, those who were registered are known, and its
+  // Done is still open.
+  if (watch_ == nullptr &&
+      (foreign_.done()->IsClosed() || !foreign_.ForeignErr().ok())) {
+    Fire();
+  }
 }
 
 void ForeignLink::Unregister() {

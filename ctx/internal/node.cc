@@ -10,7 +10,9 @@
 #include "absl/time/clock.h"
 #include "chan/internal/mutation.h"
 #include "ctx/internal/foreign.h"
+#include "ctx/internal/pool.h"
 #include "runtime/barrier.h"
+#include "runtime/clock.h"
 #include "runtime/spawn.h"
 
 namespace gochan::internal {
@@ -69,26 +71,14 @@ void Reason::Unref() const {
 
 Atomic128& Child::Slot() const {
   // Relaxed: found through the slot's own edge, or by the maker's party.
-  return link != nullptr
+  return linked
              ? link->slot()
              : SlotTree::At(SlotRef(position.load(std::memory_order_relaxed)));
 }
 
 bool Child::attached() const {
-  return link != nullptr || position.load(std::memory_order_relaxed) != 0;
+  return linked || position.load(std::memory_order_relaxed) != 0;
 }
-
-namespace {
-
-Child* ChildOf(const Pair64& entry) {
-  return reinterpret_cast<Child*>(static_cast<uintptr_t>(entry.lo));
-}
-
-uint64_t EntryOf(const Child* child) {
-  return reinterpret_cast<uintptr_t>(child);
-}
-
-}  // namespace
 
 Child* ChildSlot::Enter(Atomic128& slot) {
   // Relaxed: only whether there is anything; the swap reads it in earnest.
@@ -96,7 +86,7 @@ Child* ChildSlot::Enter(Atomic128& slot) {
   Pair64 entry = slot.Load();
   while (entry.lo != 0 && (entry.hi & kLeaving) == 0) {
     if (slot.CompareExchange(entry, {entry.lo, entry.hi + kVisitor})) {
-      return ChildOf(entry);
+      return SlotEntry(entry.lo).child();
     }
   }
   return nullptr;
@@ -120,12 +110,12 @@ void ChildSlot::Leave(Child* child) {
   if (!child->attached()) return;
   Atomic128& slot = child->Slot();
   Pair64 entry = slot.Load();
-  while (entry.lo == EntryOf(child) && (entry.hi & kLeaving) == 0) {
+  while (entry.lo == SlotEntry(child).bits() && (entry.hi & kLeaving) == 0) {
     const bool visited = (entry.hi & kVisitors) != 0;
     const Pair64 next =
         visited ? Pair64{entry.lo, entry.hi | kLeaving} : Pair64{};
     if (slot.CompareExchange(entry, next)) {
-      if (child->link != nullptr) child->link->Unregister();
+      if (child->linked) child->link->Unregister();
       if (!visited) Removed(child, child->kind, /*dead=*/false);
       return;
     }
@@ -136,7 +126,7 @@ bool ChildSlot::Die(Child* child) {
   if (!child->attached()) return true;
   Atomic128& slot = child->Slot();
   Pair64 entry = slot.Load();
-  while (entry.lo == EntryOf(child)) {
+  while (entry.lo == SlotEntry(child).bits()) {
     const bool visited = (entry.hi & kVisitors) != 0;
     const Pair64 next =
         visited ? Pair64{entry.lo, entry.hi | kLeaving | kDead} : Pair64{};
@@ -159,36 +149,26 @@ void ChildSlot::Removed(Child* child, Child::Kind kind, bool dead) {
 // ContextNode
 // -----------------------------------------------------------------------------
 
-ContextNode::ContextNode(Kind kind, ContextNode& parent)
-    : kind_(kind),
-      parent_(&parent),
-      scope_(kind == Kind::kValue ? parent.scope_ : this) {}
-
 void ContextNode::Ref() {
-  switch (kind_) {
-    case Kind::kBackground:
-    case Kind::kTodo:
-      return;
-    case Kind::kCancel:
-      static_cast<CancelNode*>(this)->Core::Ref();
-      return;
-    default:
-      // Relaxed: who copies a handle has one.
-      references_.fetch_add(1, std::memory_order_relaxed);
+  // Relaxed: who copies a handle has one.
+  if (parent_ != nullptr || kind_ == Kind::kForeign) {
+    references_.fetch_add(1, std::memory_order_relaxed);
   }
 }
 
 void ContextNode::Unref() {
-  switch (kind_) {
-    case Kind::kBackground:
-    case Kind::kTodo:
-      return;
-    case Kind::kCancel:
-      static_cast<CancelNode*>(this)->Core::Unref();
-      return;
-    default:
-      // acq_rel: the last one sees all that the others did.
-      if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) Bury(this);
+  if (parent_ == nullptr && kind_ != Kind::kForeign) return;  // immortal
+  // acq_rel: the last one sees all that the others did. Acquire, for the same:
+  // who has the only reference need not count it off, for nobody else can make
+  // another.
+  if (references_.load(std::memory_order_acquire) != 1 &&
+      references_.fetch_sub(1, std::memory_order_acq_rel) != 1) {
+    return;
+  }
+  if (kind_ == Kind::kCancel) {
+    static_cast<CancelNode*>(this)->Unreferenced();
+  } else {
+    Bury(this);
   }
 }
 
@@ -244,21 +224,25 @@ const void* ContextNode::Value(const void* key) const {
   return nullptr;
 }
 
-bool ContextNode::Deadline(absl::Time* deadline) const {
+const ContextNode* ContextNode::DeadlineScope() const {
   // A node with a deadline of its own has the earliest of all down to it.
-  for (const ContextNode* node = scope_; node != nullptr;
-       node = node->parent_ == nullptr ? nullptr : node->parent_->scope_) {
-    if (node->kind_ == Kind::kForeign) {
-      return static_cast<const ForeignNode*>(node)->ForeignDeadline(deadline);
-    }
-    if (node->kind_ != Kind::kCancel) return false;
-    const auto* cancel = static_cast<const CancelNode*>(node);
-    if (cancel->has_deadline()) {
-      *deadline = cancel->deadline();
-      return true;
-    }
+  for (const ContextNode* node = scope(); node != nullptr;
+       node = node->parent_ == nullptr ? nullptr : node->parent_->scope()) {
+    if (node->kind_ == Kind::kForeign) return node;
+    if (node->kind_ != Kind::kCancel) return nullptr;
+    if (static_cast<const CancelNode*>(node)->has_deadline()) return node;
   }
-  return false;
+  return nullptr;
+}
+
+bool ContextNode::Deadline(absl::Time* deadline) const {
+  const ContextNode* const node = DeadlineScope();
+  if (node == nullptr) return false;
+  if (node->kind_ == Kind::kForeign) {
+    return static_cast<const ForeignNode*>(node)->ForeignDeadline(deadline);
+  }
+  *deadline = static_cast<const DeadlineNode*>(node)->deadline();
+  return true;
 }
 
 absl::Status ContextNode::Err() const {
@@ -266,28 +250,29 @@ absl::Status ContextNode::Err() const {
     const Reason* reason = node->reason();
     return reason == nullptr ? absl::OkStatus() : reason->err();
   }
-  if (scope_->kind_ == Kind::kForeign) {
-    return static_cast<const ForeignNode*>(scope_)->ForeignErr();
+  const ContextNode* const found = scope();
+  if (found->kind_ == Kind::kForeign) {
+    return static_cast<const ForeignNode*>(found)->ForeignErr();
   }
   return absl::OkStatus();
 }
 
 absl::Status ContextNode::Cause() const {
   const CancelNode* node = cancel_scope();
-  if (node == nullptr && scope_->kind_ == Kind::kForeign) {
-    node = static_cast<const ForeignNode*>(scope_)->wrapped();
+  const ContextNode* const found = scope();
+  if (node == nullptr && found->kind_ == Kind::kForeign) {
+    node = static_cast<const ForeignNode*>(found)->wrapped();
   }
   if (node == nullptr) return Err();
   const Reason* reason = node->reason();
   return reason == nullptr ? absl::OkStatus() : reason->cause();
 }
 
-Core* ContextNode::Done() const {
-  if (CancelNode* node = cancel_scope()) return node;
-  if (scope_->kind_ == Kind::kForeign) {
-    return static_cast<const ForeignNode*>(scope_)->done();
-  }
-  return nullptr;
+Core* ContextNode::ForeignDone() const {
+  const ContextNode* const found = scope();
+  return found->kind_ == Kind::kForeign
+             ? static_cast<const ForeignNode*>(found)->done()
+             : nullptr;
 }
 
 std::string ContextNode::String() const {
@@ -320,7 +305,8 @@ std::string ContextNode::String() const {
           text += ".WithCancel";
           break;
         }
-        const absl::Time deadline = cancel->deadline();
+        const absl::Time deadline =
+            static_cast<const DeadlineNode*>(cancel)->deadline();
         text += ".WithDeadline(" + absl::FormatTime(deadline) + " [" +
                 absl::FormatDuration(deadline - absl::Now()) + "])";
         break;
@@ -348,20 +334,32 @@ uint64_t HashOf(const void* address) {
 
 }  // namespace
 
-CancelNode::CancelNode(ContextNode& parent)
+using NodePool = Pool<sizeof(CancelNode), alignof(CancelNode)>;
+using DeadlinePool = Pool<sizeof(DeadlineNode), alignof(DeadlineNode)>;
+using DonePool = Pool<sizeof(DoneChannel), alignof(DoneChannel)>;
+
+void* CancelNode::operator new(std::size_t) { return NodePool::Take(); }
+void CancelNode::operator delete(void* memory) { NodePool::Give(memory); }
+void* DeadlineNode::operator new(std::size_t) { return DeadlinePool::Take(); }
+void DeadlineNode::operator delete(void* memory) { DeadlinePool::Give(memory); }
+void* DoneChannel::operator new(std::size_t) { return DonePool::Take(); }
+void DoneChannel::operator delete(void* memory) { DonePool::Give(memory); }
+
+CancelNode::CancelNode(ContextNode& parent, bool has_deadline)
     : ContextNode(ContextNode::Kind::kCancel, parent),
-      Child(Child::Kind::kContext) {
+      Child(Child::Kind::kContext),
+      has_deadline_(has_deadline) {
   HoldParent();
-  Core::Ref();
+  AddFirstReferences(1);
 }
 
 void CancelNode::Attach() {
-  ContextNode* scope = parent()->scope();
-  CancelNode* above = parent()->cancel_scope();
+  ContextNode* const scope = parent()->scope();
+  CancelNode* found = parent()->cancel_scope();
   if (scope->kind() == ContextNode::Kind::kForeign) {
     auto* foreign = static_cast<ForeignNode*>(scope);
-    above = foreign->wrapped();
-    if (above == nullptr) {
+    found = foreign->wrapped();
+    if (found == nullptr) {
       if (foreign->done() == nullptr) return;  // never ends
       if (foreign->done()->IsClosed()) {
         const Reason& reason = foreign->MakeReason();
@@ -373,38 +371,75 @@ void CancelNode::Attach() {
       return;
     }
   }
-  if (above == nullptr) return;  // never ends
-  above_ = above;
+  if (found == nullptr) return;  // never ends
+  above = found;
   if (const Reason* reason = above->reason()) {
     Cancel(*reason);
     return;
   }
-  above->children_.Insert({EntryOf(this), 0}, HashOf(this), position);
+  above->children_.Insert({SlotEntry(this).bits(), 0}, HashOf(this), position);
   if (Mutated(Mutant::kNoParentReread)) return;
   if (const Reason* reason = above->reason()) Cancel(*reason);  // N4
 }
 
 bool CancelNode::AddAfterFunc(Child* child) {
   if (Closed()) return false;
-  children_.Insert({EntryOf(child), 0}, HashOf(child), child->position);
+  children_.Insert({SlotEntry(child).bits(), 0}, HashOf(child),
+                   child->position);
   return true;
 }
 
-// No reference is left. A walker that is inside this node's slot uses it still
-// (N3).
-void CancelNode::Destroy() {
-  if (link != nullptr) link->Unregister();
-  if (ChildSlot::Die(this)) Bury(this);
+// The last reference has gone; handles of the Done channel may be left. There
+// will be no other reference: who has such a handle does not know the node.
+void CancelNode::Unreferenced() {
+  // Relaxed: the last one sees everything.
+  if (DoneChannel* done = done_.load(std::memory_order_relaxed)) {
+    done->Unref();  // then Unkept(), at once or some time
+  } else {
+    Unkept();
+  }
+}
+
+void DoneChannel::Destroy() { node_.Unkept(); }
+
+// Nobody can observe this any more, but walkers may be about to pass (N3).
+void CancelNode::Unkept() {
+  if (linked) {
+    link->Unregister();
+    if (ChildSlot::Die(this)) Bury(this);
+    return;
+  }
+  LeaveParent();
+  if (above == nullptr || !above->LeaveToVisitors(this)) Bury(this);
+}
+
+// Off the parent's slot. Idempotent.
+void CancelNode::LeaveParent() {
+  if (linked) {
+    ChildSlot::Leave(this);
+    return;
+  }
+  // Relaxed, both: who calls this knows of the Insert(), so what is found is
+  // the entry, or what came after it.
+  const SlotRef place(position.load(std::memory_order_relaxed));
+  if (!place) return;
+  Atomic128& slot = SlotTree::At(place);
+  Pair64 entry{SlotEntry(this).bits(), 0};
+  if (slot.LoadLo(std::memory_order_relaxed) != entry.lo) return;
+  (void)slot.CompareExchange(entry, {});  // or somebody else has done it
 }
 
 CancelNode::~CancelNode() {
-  DropAfterFuncs();
-  children_.Release();
+  if (!children_.Untouched()) {
+    DropAfterFuncs();
+    children_.Release();
+  }
   // Relaxed: the last one sees everything.
   if (const Reason* reason = reason_.load(std::memory_order_relaxed)) {
     reason->Unref();
   }
-  if (link != nullptr) link->Unref();
+  delete done_.load(std::memory_order_relaxed);
+  if (linked) link->Unref();
 }
 
 // Functions that wait for a context that nobody can cancel any more (those of
@@ -415,7 +450,7 @@ void CancelNode::DropAfterFuncs() {
     Pair64 entry = place.Load();
     while (entry.lo != 0) {  // its Stop() may be removing it
       if (place.CompareExchange(entry, {})) {
-        static_cast<AfterFuncNode*>(ChildOf(entry))->Unref();
+        static_cast<AfterFuncNode*>(SlotEntry(entry.lo).child())->Unref();
         break;
       }
     }
@@ -424,7 +459,34 @@ void CancelNode::DropAfterFuncs() {
 
 void CancelNode::NoCopies(bool cancel) {
   if (cancel) CancelNow();
-  Core::Unref();
+  ContextNode::Unref();
+}
+
+// -----------------------------------------------------------------------------
+// CancelNode: the Done channel
+// -----------------------------------------------------------------------------
+
+DoneChannel* CancelNode::MakeDone() {
+  auto* const made = new DoneChannel(*this);
+  DoneChannel* found = nullptr;
+  // D1 seq_cst, release among it: the channel's fields; pairs with D1 in
+  // Done(). And before the caller looks whether this node has ended (N6):
+  //   asker                           canceller
+  //     1. done_ = channel              i.  reason_ = reason
+  //     2. reason_?  then close         ii. done_?  then close and wake
+  // One of them sees the other. If only the asker does, nobody has waited on
+  // the channel, for whoever got it after 1 has looked after i as well.
+  if (done_.compare_exchange(found, made, std::memory_order_seq_cst)) {
+    return made;
+  }
+  delete made;
+  return found;
+}
+
+void CancelNode::CloseDone() const {
+  // D1 seq_cst: N6.
+  DoneChannel* const done = done_.load(std::memory_order_seq_cst);
+  if (done != nullptr && !done->Closed()) (void)done->Close();
 }
 
 // -----------------------------------------------------------------------------
@@ -437,143 +499,265 @@ void CancelNode::FixReason(const Reason& reason) {
   const Reason* found = reason_.load(std::memory_order_acquire);
   if (found != nullptr) return;
   reason.Ref();
-  // R1 release: the reason's content, and all that came before the
-  // cancellation; pairs with R1 above and in reason().
-  if (!reason_.compare_exchange(found, &reason, std::memory_order_acq_rel)) {
+  // R1 seq_cst, release among it: the reason's content, and all that came
+  // before the cancellation; pairs with R1 in Closed() and reason(). And before
+  // the canceller looks at the Done channel (N6) and at the children (N4).
+  if (!reason_.compare_exchange(found, &reason, std::memory_order_seq_cst)) {
     reason.Unref();
   }
 }
 
-void CancelNode::CloseFor(const Reason& reason) {
+bool CancelNode::CloseFor(const Reason& reason) {
   FixReason(reason);
-  Close();  // S1 seq_cst: before the children are looked at (N4)
+  if (has_deadline_) StopTimer();
+  // D1 seq_cst: N6.
+  DoneChannel* const done = done_.load(std::memory_order_seq_cst);
+  if (done == nullptr) return false;
+  if (!done->Closed()) (void)done->Close();
+  return done->Watched();
 }
 
 void CancelNode::WakeAll() {
-  StopTimer();
-  if (Watched()) Visit();
+  DoneChannel* const done = done_.load(std::memory_order_seq_cst);  // D1
+  if (done != nullptr && done->Watched()) done->Visit();
 }
 
 void CancelNode::Settle() {
-  // C2 release: the walk; pairs with C2 in Cancel().
+  // C2 release: the walk; pairs with C2 in Cancel() and in its visitors.
   settled_.store(1, std::memory_order_release);
-  ChildSlot::Leave(this);
+}
+
+// -----------------------------------------------------------------------------
+// CancelNode: visits
+// -----------------------------------------------------------------------------
+
+void CancelNode::BeginVisit() {
+  uint64_t visitors = visits_.LoadLo(std::memory_order_relaxed);  // a hint
+  // V1 seq_cst: before the slots are read (N3); pairs with V1 in
+  // LeaveToVisitors().
+  while (!visits_.CompareExchangeLo(visitors, visitors + 1)) {
+  }
+}
+
+void CancelNode::EndVisit() {
+  Pair64 visits = visits_.Load();
+  // The list as its members wrote it; pairs with the swap in LeaveToVisitors().
+  while (!visits_.CompareExchange(
+      visits, visits.lo == 1 ? Pair64{} : Pair64{visits.lo - 1, visits.hi})) {
+  }
+  // This may be gone from here on, unless the list is not empty or the caller
+  // has other means.
+  if (visits.lo != 1) return;
+  auto* node =
+      reinterpret_cast<ContextNode*>(static_cast<uintptr_t>(visits.hi));
+  while (node != nullptr) {
+    ContextNode* const next = node->next_buried_;
+    Bury(node);
+    node = next;
+  }
+}
+
+// By a child without a reference, off its slot. True: the last visitor buries
+// it.
+bool CancelNode::LeaveToVisitors(ContextNode* child) {
+  // V1 seq_cst: after the slot was emptied; pairs with V1 in BeginVisit().
+  if (visits_.LoadLo(std::memory_order_seq_cst) == 0 ||
+      Mutated(Mutant::kNoVisitorCheck)) {
+    return false;
+  }
+  Pair64 visits = visits_.Load();
+  while (visits.lo != 0) {
+    child->next_buried_ =
+        reinterpret_cast<ContextNode*>(static_cast<uintptr_t>(visits.hi));
+    if (visits_.CompareExchange(
+            visits, {visits.lo, reinterpret_cast<uintptr_t>(child)})) {
+      return true;
+    }
+  }
+  return false;
+}
+
+// Has the children in a block of slots come into the cache together: they are
+// all touched soon, and a walk of a large tree does little but wait for them.
+void CancelNode::PrefetchChildren([[maybe_unused]] SlotRef first) {
+#if !GOCHAN_INSTRUMENT
+  for (SlotRef slot = first; slot && slot.block() == first.block();
+       slot = SlotTree::Next(slot)) {
+    // Relaxed: a hint.
+    const SlotEntry entry(SlotTree::At(slot).LoadLo(std::memory_order_relaxed));
+    if (entry.empty() || !entry.is_context()) continue;
+    __builtin_prefetch(&static_cast<CancelNode*>(entry.child())->reason_, 1);
+  }
+#endif
 }
 
 // Calls the visitor for every child and every child's child, each before its
 // own children: Enter(child, parent), which says whether to go in; Exit(child)
-// after all below it; AfterFunc(function). The walker is counted in every slot
-// between the root and where it is.
+// after all below it; AfterFunc(function). The walker is counted in every node
+// from this one down to where it is.
 template <typename Visitor>
 void CancelNode::VisitSubtree(Visitor& visitor) {
+  if (children_.Untouched()) return;
   CancelNode* node = this;
-  SlotRef slot = children_.First();
+  node->BeginVisit();
+  SlotRef slot = node->children_.First();
   for (;;) {
     if (!slot) {
-      if (node == this) return;
-      CancelNode* above = node->above_;
+      if (node == this) break;
+      // Nobody frees this node as long as the one above is visited.
+      CancelNode* const visited = node;
+      visitor.Exit(*visited);
+      node = visited->above;
       // Relaxed: this walker found the node through that slot.
-      slot = SlotRef(node->position.load(std::memory_order_relaxed));
-      visitor.Exit(*node);
-      ChildSlot::Exit(SlotTree::At(slot), node);
-      node = above;
-      slot = SlotTree::Next(slot);
+      slot = SlotTree::Next(
+          SlotRef(visited->position.load(std::memory_order_relaxed)));
+      visited->EndVisit();
       continue;
     }
     Atomic128& place = SlotTree::At(slot);
-    Child* child = ChildSlot::Enter(place);
-    if (child != nullptr && child->kind == Child::Kind::kContext) {
-      auto* below = static_cast<CancelNode*>(child);
+    if (slot.place() == 0) PrefetchChildren(slot);
+    // seq_cst: N3, N4.
+    const SlotEntry entry(place.LoadLo(std::memory_order_seq_cst));
+    if (!entry.empty() && entry.is_context()) {
+      auto* const below = static_cast<CancelNode*>(entry.child());
       if (visitor.Enter(*below, *node)) {
-        node = below;
-        slot = below->children_.First();
-        continue;
+        if (!below->children_.Untouched()) {
+          node = below;
+          node->BeginVisit();
+          slot = node->children_.First();
+          continue;
+        }
+        visitor.Exit(*below);
       }
-    } else if (child != nullptr) {
-      visitor.AfterFunc(*static_cast<AfterFuncNode*>(child));
+    } else if (!entry.empty()) {
+      if (Child* const function = ChildSlot::Enter(place)) {
+        if (function->kind == Child::Kind::kAfterFunc) {
+          visitor.AfterFunc(*static_cast<AfterFuncNode*>(function));
+        }
+        ChildSlot::Exit(place, function);
+      }
     }
-    if (child != nullptr) ChildSlot::Exit(place, child);
     slot = SlotTree::Next(slot);
   }
+  EndVisit();
 }
 
 void CancelNode::Cancel(const Reason& reason) {
   // C2 acquire: pairs with C2 in Settle().
   if (settled_.load(std::memory_order_acquire) != 0) return;
 
-  // First closes all, so that it is one barrier and not one for each.
+  // First closes all, so that it is one barrier and not one for each. What has
+  // nobody to wake in it, up to here, is settled at once.
   struct Closing {
     bool watched;
     bool Enter(CancelNode& node, CancelNode& parent) {
+      if (node.settled_.load(std::memory_order_acquire) != 0)
+        return false;  // C2
       // R1; fixed before the parent was closed, which this walker has seen.
-      node.CloseFor(*parent.reason_.load(std::memory_order_acquire));
-      watched |= node.Watched();
+      watched |= node.CloseFor(*parent.reason_.load(std::memory_order_acquire));
       return true;
     }
-    void Exit(CancelNode&) {}
-    void AfterFunc(AfterFuncNode&) {}
-  };
-  CloseFor(reason);
-  Closing closing{Watched()};
-  VisitSubtree(closing);
-
-  if (closing.watched) runtime::HeavyBarrier();
-
-  struct Waking {
-    // A node that is still open has come since; its maker will see that its
-    // parent is closed, and nobody waits on it yet.
-    bool Enter(CancelNode& node, CancelNode&) {
-      if (!node.Closed()) return false;
-      node.WakeAll();
-      return true;
+    void Exit(CancelNode& node) {
+      if (!watched) node.Settle();
     }
-    void Exit(CancelNode& node) { node.Settle(); }  // N5
     void AfterFunc(AfterFuncNode& function) { function.Start(); }
   };
-  WakeAll();
-  Waking waking;
-  VisitSubtree(waking);
+  Closing closing{CloseFor(reason)};
+  VisitSubtree(closing);
+
+  if (closing.watched) {
+    runtime::HeavyBarrier();
+    struct Waking {
+      // A node that is still open has come since; its maker will see that its
+      // parent is closed, and nobody waits on it yet.
+      bool Enter(CancelNode& node, CancelNode&) {
+        if (node.settled_.load(std::memory_order_acquire) != 0) return false;
+        if (!node.Closed()) return false;
+        node.WakeAll();
+        return true;
+      }
+      void Exit(CancelNode& node) { node.Settle(); }
+      void AfterFunc(AfterFuncNode& function) { function.Start(); }
+    };
+    WakeAll();
+    Waking waking;
+    VisitSubtree(waking);
+  }
   Settle();
+  LeaveParent();  // N5
 }
 
 int CancelNode::ChildrenForTest() const {
   int children = 0;
   for (SlotRef slot = children_.First(); slot; slot = SlotTree::Next(slot)) {
-    const Pair64 entry = SlotTree::At(slot).Load();
-    children += entry.lo != 0 && (entry.hi >> 32) == 0;
+    const Pair64 found = SlotTree::At(slot).Load();
+    const SlotEntry entry(found.lo);
+    if (entry.empty()) continue;
+    children += entry.is_context()
+                    ? !static_cast<CancelNode*>(entry.child())->Closed()
+                    : (found.hi >> 32) == 0;
   }
   return children;
+}
+
+int CancelNode::SubscriptionsForTest() const {
+  const DoneChannel* const done = done_.load(std::memory_order_seq_cst);
+  return done == nullptr ? 0 : done->SubscriptionsForTest();
+}
+
+int CancelNode::WaitersForTest() const {
+  const DoneChannel* const done = done_.load(std::memory_order_seq_cst);
+  return done == nullptr ? 0 : done->WaitersForTest();
+}
+
+bool CancelNode::VisitedForTest() const {
+  return visits_.LoadLo(std::memory_order_seq_cst) != 0;
 }
 
 // -----------------------------------------------------------------------------
 // DeadlineNode
 // -----------------------------------------------------------------------------
 
-void DeadlineNode::Arm(runtime::MonotonicNanos when) {
+void DeadlineNode::Arm() {
   if (Closed()) return;
-  Core::Ref();  // the timer's; its callback or who stops it lets it go
+  Ref();  // the timer's; its callback or who stops it lets it go
 #if defined(__cpp_exceptions)
   try {
-    timer_.Start(when, &OnTimer, this);
+    timer_.Start(when_, &OnTimer, this);
   } catch (...) {
-    Core::Unref();
+    Unref();
     throw;
   }
 #else
-  timer_.Start(when, &OnTimer, this);
+  timer_.Start(when_, &OnTimer, this);
 #endif
   // A canceller may have looked for the timer before it was there.
   if (Closed()) StopTimer();
 }
 
 void DeadlineNode::StopTimer() {
-  if (timer_.Stop()) Core::Unref();
+  if (timer_.Stop()) Unref();
 }
 
 void DeadlineNode::OnTimer(void* self) {
   auto* node = static_cast<DeadlineNode*>(self);
   node->Expire();
-  node->Core::Unref();
+  node->Unref();
+}
+
+absl::Time DeadlineNode::deadline() const {
+  if (deadline_ != absl::InfiniteFuture()) return deadline_;
+  // Relaxed, both: only which number it is.
+  int64_t nanos = unix_nanos_.load(std::memory_order_relaxed);
+  if (nanos == 0) {
+    const int64_t computed =
+        runtime::UnixNanosNow() + (when_ - runtime::MonotonicNow());
+    if (unix_nanos_.compare_exchange(nanos, computed,
+                                     std::memory_order_relaxed)) {
+      nanos = computed;
+    }
+  }
+  return absl::FromUnixNanos(nanos);
 }
 
 // -----------------------------------------------------------------------------
@@ -582,11 +766,11 @@ void DeadlineNode::OnTimer(void* self) {
 
 void AfterFuncNode::Attach(ContextNode& context) {
   ContextNode* scope = context.scope();
-  CancelNode* above = context.cancel_scope();
+  CancelNode* found = context.cancel_scope();
   if (scope->kind() == ContextNode::Kind::kForeign) {
     auto* foreign = static_cast<ForeignNode*>(scope);
-    above = foreign->wrapped();
-    if (above == nullptr) {
+    found = foreign->wrapped();
+    if (found == nullptr) {
       if (foreign->done() == nullptr) return;  // never ends
       if (foreign->done()->IsClosed()) {
         Start();
@@ -599,19 +783,20 @@ void AfterFuncNode::Attach(ContextNode& context) {
       return;
     }
   }
-  if (above == nullptr) return;  // never ends
-  if (above->ends_by_itself()) {
-    // Set before anybody can find this: N1.
-    context_ = above;
+  if (found == nullptr) return;  // never ends
+  if (found->ends_by_itself()) {
+    // Set before anybody can find this: N1. A node behind a foreign context may
+    // have no reference but be kept by its Done channel, as the foreign one is.
+    context_ = scope;
     context_->Ref();
   }
   Stopper::Ref();  // the slot's
-  if (!above->AddAfterFunc(this)) {
+  if (!found->AddAfterFunc(this)) {
     Stopper::Unref();
     Start();
     return;
   }
-  if (above->Closed()) Start();  // N4
+  if (found->Closed()) Start();  // N4
 }
 
 bool AfterFuncNode::Win(State state) {
@@ -641,7 +826,7 @@ bool AfterFuncNode::Stop() {
 }
 
 AfterFuncNode::~AfterFuncNode() {
-  if (link != nullptr) link->Unref();
+  if (linked) link->Unref();
   if (context_ != nullptr) context_->Unref();
 }
 

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "chan/chan.h"
 #include "chan/internal/broadcast.h"
@@ -158,6 +159,126 @@ TEST(NodeTest, DeadlineRacesCancel) {
     EXPECT_FALSE(ctx.Err().ok());
     EXPECT_EQ(Children(root), 0);
   }
+}
+
+// A Done channel is all that is left of a context: its parent still closes it,
+// and with its last handle the context is gone.
+TEST(NodeTest, ADoneChannelKeepsItsContext) {
+  auto [root, cancel] = WithCancel(Background());
+  RecvChan<Unit> done;
+  {
+    auto [ctx, cancel_this] = WithCancel(root);
+    cancel_this.Release();
+    done = ctx.Done();
+  }
+  EXPECT_EQ(Children(root), 1);
+  const RecvChan<Unit> copy = done;
+  done = nullptr;
+  EXPECT_EQ(Children(root), 1);
+  EXPECT_FALSE(copy.TryRecv().has_value());
+  cancel();
+  EXPECT_TRUE(copy.TryRecv().has_value());
+  {
+    auto [other, cancel_other] = WithCancel(Background());
+    auto [ctx, cancel_this] = WithCancel(other);
+    cancel_this.Release();
+    done = ctx.Done();
+    ctx = Context();
+    EXPECT_EQ(Children(other), 1);
+    done = nullptr;
+    EXPECT_EQ(Children(other), 0);
+  }
+}
+
+TEST(NodeTest, DoneIsOneChannelAndClosedIfAskedForLate) {
+  auto [root, cancel] = WithCancel(Background());
+  auto [late, cancel_late] = WithCancel(root);
+  EXPECT_EQ(root.Done(), root.Done());
+  EXPECT_FALSE(root.Done().TryRecv().has_value());
+  cancel();
+  EXPECT_TRUE(root.Done().TryRecv().has_value());
+  EXPECT_TRUE(late.Done().TryRecv().has_value());
+  EXPECT_EQ(late.Done(), late.Done());
+}
+
+TEST(NodeTest, ManyAskForDoneAtOnce) {
+  constexpr int kAskers = 3;
+  for (int64_t round = Scaled(300); round > 0; --round) {
+    auto [ctx, cancel] = WithCancel(Background());
+    RecvChan<Unit> got[kAskers];
+    std::atomic<int> ready{0};
+    Threads threads;
+    threads.GoEach(kAskers, [&, ctx = ctx](int i) {
+      ready.fetch_add(1);
+      while (ready.load() <= kAskers) std::this_thread::yield();
+      if (!ctx.Err().ok()) {
+        EXPECT_TRUE(ctx.Done().TryRecv().has_value());
+      }
+      got[i] = ctx.Done();
+      EXPECT_FALSE(got[i].Recv().ok);
+    });
+    threads.Go([&, stop = cancel] {
+      while (ready.load() < kAskers) std::this_thread::yield();
+      ready.fetch_add(1);
+      stop();
+    });
+    threads.Join();
+    for (const auto& done : got) EXPECT_EQ(done, got[0]);
+  }
+}
+
+// Children die while their parent is walked, each thread its own: the last
+// walker frees them, and nothing is left.
+TEST(NodeTest, ChildrenThatDieUnderWalkersAreFreed) {
+  constexpr int kChildren = 200;
+  for (int64_t round = Scaled(100); round > 0; --round) {
+    auto [root, cancel] = WithCancel(Background());
+    std::vector<Context> children[2];
+    for (int i = 0; i < kChildren; ++i) {
+      auto [ctx, cancel_this] = WithCancel(root);
+      cancel_this.Release();
+      children[i % 2].push_back(std::move(ctx));
+    }
+    std::atomic<int> ready{0};
+    const auto meet = [&ready] {
+      ready.fetch_add(1);
+      while (ready.load() < 4) std::this_thread::yield();
+    };
+    Threads threads;
+    for (auto& mine : children) {
+      threads.Go([&] {
+        meet();
+        mine.clear();
+      });
+      threads.Go([&, stop = cancel] {
+        meet();
+        stop();
+      });
+    }
+    threads.Join();
+    EXPECT_FALSE(NodeOf(root).VisitedForTest());
+    EXPECT_EQ(Children(root), 0);
+  }
+}
+
+// A time limit is a point on the monotonic clock; as the time of day it is
+// computed once.
+TEST(NodeTest, ATimeoutsDeadlineStaysAsItWasFirstTold) {
+  const absl::Time before = absl::Now();
+  auto [ctx, cancel] = WithTimeout(Background(), absl::Hours(1));
+  const absl::Time told = *ctx.Deadline();
+  EXPECT_GE(told, before + absl::Minutes(59));
+  EXPECT_LE(told, absl::Now() + absl::Minutes(61));
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(*ctx.Deadline(), told);
+  // A child's that is later does not count, an earlier one does.
+  auto [later, cancel_later] = WithTimeout(ctx, absl::Hours(2));
+  EXPECT_EQ(*later.Deadline(), told);
+  auto [earlier, cancel_earlier] = WithTimeout(ctx, absl::Minutes(1));
+  EXPECT_LT(*earlier.Deadline(), told);
+  // One beyond what the monotonic clock can show.
+  auto [far, cancel_far] = WithTimeout(Background(), absl::Hours(24 * 365'000));
+  EXPECT_GE(*far.Deadline(), before + absl::Hours(24 * 365'000));
+  EXPECT_EQ(*far.Deadline(), *far.Deadline());
 }
 
 // Thousands select on one context; a busy case is served, then all are

@@ -87,35 +87,19 @@ TEST(Model, CancellingEndsAllBelow) {
   CheckScenario("three generations, select", select, {.seconds = 5});
 }
 
-// A child is dropped while its parent is being cancelled.
-struct ParentAndChild {
-  ParentAndChild() {
-    std::tie(parent, cancel) = WithCancel(Background());
-    std::tie(child, cancel_child) = WithCancel(parent);
-  }
-  Context parent, child;
-  CancelFunc cancel, cancel_child;
-};
-
-class DroppedChild : public ScriptWith<ParentAndChild> {
- public:
-  int parties() const override { return 2; }
-  void Run(Explorer& explorer, int p) override {
-    explorer.BeginOperation(p == 0 ? "cancel" : "drop the child");
-    if (p == 0) {
-      state().cancel();
-    } else {
-      {
-        const CancelFunc dropped = std::move(state().cancel_child);
-      }
-      state().child = Context();
-    }
-  }
-};
-
 TEST(Model, AChildIsDroppedWhileItsParentIsCancelled) {
   DroppedChild world;
   CheckScenario("dropped child", world, kDeep);
+}
+
+TEST(Model, DoneIsFirstAskedForWhileTheContextIsCancelled) {
+  FirstDone world;
+  CheckScenario("first Done", world, kDeep);
+}
+
+TEST(Model, ADoneChannelKeepsItsContextInTheTree) {
+  DoneOfAChild world;
+  CheckScenario("Done of a child", world, kDeep);
 }
 
 // The last handles of a channel are dropped by those who meet in it, each as

@@ -100,6 +100,89 @@ class ChildOfACancelledParent : public ScriptWith<OneContext> {
   }
 };
 
+// A child is dropped while its parent is being cancelled.
+struct ParentAndChild {
+  ParentAndChild() {
+    std::tie(parent, cancel) = WithCancel(Background());
+    std::tie(child, cancel_child) = WithCancel(parent);
+  }
+  Context parent, child;
+  CancelFunc cancel, cancel_child;
+};
+
+class DroppedChild : public ScriptWith<ParentAndChild> {
+ public:
+  int parties() const override { return 2; }
+  void Run(Explorer& explorer, int p) override {
+    explorer.BeginOperation(p == 0 ? "cancel" : "drop the child");
+    if (p == 0) {
+      state().cancel();
+    } else {
+      {
+        const CancelFunc dropped = std::move(state().cancel_child);
+      }
+      state().child = Context();
+    }
+  }
+};
+
+// One cancels a context for whose Done nobody has asked yet; one asks for it at
+// that moment and waits; one looks whether it has ended, and if so Done must be
+// closed.
+class FirstDone : public ScriptWith<OneContext> {
+ public:
+  int parties() const override { return 3; }
+  void Run(Explorer& explorer, int p) override {
+    if (p == 0) {
+      explorer.BeginOperation("cancel");
+      state().cancel();
+      return;
+    }
+    explorer.BeginOperation(p == 1 ? "wait for Done" : "Err, then Done");
+    if (p == 1) {
+      state().parent.Done().Recv();
+      if (state().parent.Err().ok()) explorer.Fail("done, but Err() is OK");
+    } else if (!state().parent.Err().ok() &&
+               !state().parent.Done().TryRecv().has_value()) {
+      explorer.Fail("Err() is set, but Done() is open");
+    }
+  }
+};
+
+// Of a child nothing is left but a handle of its Done channel; its parent is
+// cancelled, and another child dropped, while somebody waits on that.
+struct ChildrenOfOne {
+  ChildrenOfOne() {
+    std::tie(parent, cancel) = WithCancel(Background());
+    auto [child, cancel_child] = WithCancel(parent);
+    cancel_child.Release();
+    done = child.Done();
+    std::tie(other, cancel_other) = WithCancel(parent);
+    cancel_other.Release();
+  }
+  Context parent, other;
+  CancelFunc cancel, cancel_other;
+  RecvChan<Unit> done;
+};
+
+class DoneOfAChild : public ScriptWith<ChildrenOfOne> {
+ public:
+  int parties() const override { return 3; }
+  void Run(Explorer& explorer, int p) override {
+    if (p == 0) {
+      explorer.BeginOperation("cancel the parent");
+      state().cancel();
+    } else if (p == 1) {
+      explorer.BeginOperation("wait for the child, and drop it");
+      const RecvChan<Unit> done = std::move(state().done);
+      done.Recv();
+    } else {
+      explorer.BeginOperation("drop the other");
+      state().other = Context();
+    }
+  }
+};
+
 // A record keeps four idle subscriptions: the fifth context that it waits for
 // takes over that of the first, which is being fired at that moment.
 struct SixContexts {

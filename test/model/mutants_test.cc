@@ -227,6 +227,20 @@ TEST(Mutants, NoParentReread) {
     return explorer.Search(world, {.preemptions = 3}).error;
   });
 }
+TEST(Mutants, NoEndReread) {
+  ExpectCaught(Mutant::kNoEndReread, [] {
+    Explorer explorer;
+    FirstDone world;
+    return explorer.Search(world, {.preemptions = 3}).error;
+  });
+}
+TEST(Mutants, NoVisitorCheck) {
+  ExpectCaught(Mutant::kNoVisitorCheck, [] {
+    Explorer explorer;
+    DroppedChild world;
+    return explorer.Search(world, {.preemptions = 3}).error;
+  });
+}
 TEST(Mutants, NoDoneReread) {
   WorldSpec spec = MakeWorld({0, 0}, {{Select({R(0), R(1)})}, {Cancel({1})}});
   spec.chans[1] = DoneChan();
