@@ -947,7 +947,7 @@ PARTY_TEST(ContextConformance, CX35AllocationBudget) {
     std::vector<std::pair<Context, CancelFunc>> children;
     for (int i = 0; i < 1000; ++i) children.push_back(WithCancel(parent));
   }
-  EXPECT_EQ(test::LiveAllocations(), live);
+  EXPECT_LE(test::LiveAllocations(), live);
 }
 
 PARTY_TEST(ContextConformance, HB10WritesBeforeCancelAreVisible) {

@@ -160,7 +160,8 @@ PARTY_TEST(MemoryConformance, ME05MakingAndDroppingChannelsLeavesNoGrowth) {
     run(1000);
     const int64_t live = LiveAllocations();
     ExpectNoGrowth(110'000, [&] { run(rounds); });
-    EXPECT_EQ(LiveAllocations(), live);
+    // Less, if a thread of an earlier test has ended meanwhile.
+    EXPECT_LE(LiveAllocations(), live);
   }
   // With parties that were parked: their queue's segments come back too.
   const auto park = [](int64_t n) {
