@@ -91,8 +91,14 @@ bool IsOwn(const pthread_mutex_t* mutex) {
 //   a key         a reporter  it stays
 bool IsNew(const char* verb, const SourceLocation& site) {
   static constinit std::atomic<uintptr_t> reported[256] = {};
-  uintptr_t key = reinterpret_cast<uintptr_t>(site.file_name());
-  key = (key * 31 + site.line()) * 31 + reinterpret_cast<uintptr_t>(verb);
+  // By their letters: the same words have several addresses in a program of
+  // several files.
+  uintptr_t key = site.line();
+  for (const char* text : {site.file_name(), verb}) {
+    for (; *text != '\0'; ++text) {
+      key = key * 31 + static_cast<unsigned char>(*text);
+    }
+  }
   key |= uintptr_t{1} << (sizeof(key) * 8 - 1);  // never 0
   for (std::atomic<uintptr_t>& entry : reported) {
     uintptr_t found = 0;
