@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The gochan authors.
 //
-// Backoff: a bounded wait for a neighbour that is between two adjacent
-// instructions: a few pauses, then the processor goes to whoever else wants it.
+//   Backoff          a bounded wait for a neighbour that is between two
+//   adjacent
+//                    instructions: a few pauses, then the processor goes to
+//                    whoever else wants it
+//   ContentionPause  after a lost swap of a word that many change
 
 #ifndef GOCHAN_RUNTIME_BACKOFF_H_
 #define GOCHAN_RUNTIME_BACKOFF_H_
 
 #include <sched.h>
+
+#include <cstdint>
 
 #include "runtime/instrument.h"
 
@@ -39,6 +44,34 @@ class Backoff {
   static constexpr int kSpins = 6;
   int rounds_ = 0;
 };
+
+// Somebody else was quicker at a word that both change all the time: leaves it
+// to him for about a microsecond. A line that goes to and fro between two
+// processors costs each of them more than an operation does; so he gets dozens
+// of operations done meanwhile, and then we do. Bounded, so what is lock-free
+// stays so.
+[[gnu::noinline, gnu::cold]] inline void ContentionPause() {
+#if GOCHAN_INSTRUMENT
+  // A tool decides who goes first.
+#elif defined(__x86_64__)
+  // The clock of the processor: a pause is 10 to 150 cycles, by model.
+  constexpr uint64_t kTicks = 2000;
+  const uint64_t start = __builtin_ia32_rdtsc();
+  do {
+    CpuRelax();
+  } while (__builtin_ia32_rdtsc() - start < kTicks);
+#elif defined(__aarch64__)
+  uint64_t hertz, start, now;
+  __asm__ __volatile__("mrs %0, cntfrq_el0" : "=r"(hertz));
+  __asm__ __volatile__("mrs %0, cntvct_el0" : "=r"(start));
+  do {
+    CpuRelax();
+    __asm__ __volatile__("mrs %0, cntvct_el0" : "=r"(now));
+  } while (now - start < hertz / 1'000'000);
+#else
+  for (int i = 0; i < 64; ++i) CpuRelax();
+#endif
+}
 
 }  // namespace gochan::runtime
 

@@ -211,10 +211,7 @@ void Worker::LookAfter(Runnable* displaced) {
   // Relaxed: a watcher that has just gone comes back on the next push; it goes
   // only if it saw no worker running.
   const uint64_t counts = Scheduler::counts.load(std::memory_order_relaxed);
-  if ((counts & Scheduler::kIdleMask) != 0 &&
-      (counts & (Scheduler::kWatcher | Scheduler::kSearchingMask)) == 0) {
-    Scheduler::NotifyOne();
-  }
+  if (Scheduler::NeedsWatcher(counts)) Scheduler::NotifyOne();
 }
 
 namespace {
@@ -510,12 +507,17 @@ Runnable* Scheduler::Find(Worker& w, bool searching) {
   w.queue_.DrainInbox();
   if (starving.load(std::memory_order_relaxed) != 0) RetryStarved(w);
   Runnable* r = w.queue_.TakeNext();
-  if (!looked_around && r != nullptr) {
-    // Nobody keeps the others waiting by waking each other all the time.
-    w.PushBack(r);
-    r = nullptr;
+  if (r == nullptr) {
+    r = w.queue_.Take();
+  } else if (!looked_around) {
+    // Nobody keeps the others waiting by waking each other all the time. Where
+    // there are no others, nobody is told of work: a pair would be pulled
+    // apart.
+    if (Runnable* const other = w.queue_.Take()) {
+      w.PushBack(r);
+      r = other;
+    }
   }
-  if (r == nullptr) r = w.queue_.Take();
   if (r == nullptr) return Search(w, searching);
   if (searching) EndSearch(w);
   return r;

@@ -97,6 +97,12 @@ struct WorkerCounts {
     return static_cast<int>(counts >> 24 & 0xfff);
   }
 
+  // Somebody is idle, and nobody searches or watches.
+  static bool NeedsWatcher(uint64_t counts) {
+    return (counts & kIdleMask) != 0 &&
+           (counts & (kWatcher | kSearchingMask)) == 0;
+  }
+
   static constinit Atomic<uint64_t> counts;
 };
 
@@ -248,8 +254,7 @@ inline void Worker::Ready(Runnable* r) {
   }
   // Relaxed: see LookAfter().
   const uint64_t counts = WorkerCounts::counts.load(std::memory_order_relaxed);
-  if (displaced != nullptr || (counts & WorkerCounts::kIdleMask) != 0)
-      [[unlikely]] {
+  if (displaced != nullptr || WorkerCounts::NeedsWatcher(counts)) [[unlikely]] {
     LookAfter(displaced);
   }
 }

@@ -16,6 +16,7 @@
 #include "chan/panic.h"
 #include "runtime/arena.h"
 #include "runtime/park.h"
+#include "runtime/pool.h"
 #include "runtime/scheduler_internal.h"
 
 namespace gochan::internal {
@@ -55,6 +56,44 @@ void FreeZeroed(std::byte* memory) {
   std::free(raw);
 }
 
+// Cores without a ring, or with a small one, come and go by the million: they
+// are pooled by size. The others are large, or strangely aligned.
+template <std::size_t kRing>
+using CorePool = runtime::Pool<sizeof(Core) + kRing, alignof(Core)>;
+enum : uint8_t { kUnpooled, kNoRing, kRing64, kRing256 };
+
+uint8_t PoolFor(std::size_t bytes, std::size_t align) {
+  if (align != alignof(Core) || bytes > sizeof(Core) + 256) return kUnpooled;
+  if (bytes > sizeof(Core) + 64) return kRing256;
+  return bytes > sizeof(Core) ? kRing64 : kNoRing;
+}
+
+void* TakeMemory(uint8_t pool, std::size_t bytes, std::size_t align) {
+  switch (pool) {
+    case kNoRing:
+      return CorePool<0>::Take();
+    case kRing64:
+      return CorePool<64>::Take();
+    case kRing256:
+      return CorePool<256>::Take();
+    default:
+      return ::operator new(bytes, std::align_val_t{align});
+  }
+}
+
+void GiveMemory(uint8_t pool, void* memory, std::size_t align) {
+  switch (pool) {
+    case kNoRing:
+      return CorePool<0>::Give(memory);
+    case kRing64:
+      return CorePool<64>::Give(memory);
+    case kRing256:
+      return CorePool<256>::Give(memory);
+    default:
+      ::operator delete(memory, std::align_val_t{align});
+  }
+}
+
 }  // namespace
 
 Core::Core(Kind kind, const ElementOps& ops, uint32_t capacity)
@@ -76,7 +115,8 @@ Core* Core::Make(const ElementOps& ops, std::ptrdiff_t capacity) {
   const bool inline_slots = bytes <= kInlineSlots;
   const std::size_t total = inline_slots ? head + bytes : sizeof(Core);
 
-  void* memory = ::operator new(total, std::align_val_t{align});
+  const uint8_t pool = PoolFor(total, align);
+  void* memory = TakeMemory(pool, total, align);
   std::byte* ring = nullptr;
   if (bytes != 0) {
     if (inline_slots) {
@@ -85,7 +125,7 @@ Core* Core::Make(const ElementOps& ops, std::ptrdiff_t capacity) {
     } else {
       ring = AllocateZeroed(bytes, ops.align);
       if (ring == nullptr) {
-        ::operator delete(memory, std::align_val_t{align});
+        GiveMemory(pool, memory, align);
         runtime::OutOfMemory("a channel's buffer");
       }
     }
@@ -96,6 +136,7 @@ Core* Core::Make(const ElementOps& ops, std::ptrdiff_t capacity) {
   core->stride_ = static_cast<uint32_t>(stride);
   core->slot_offset_ = static_cast<uint32_t>(SlotOffset(ops.align));
   core->own_slots_ = !inline_slots;
+  core->pool_ = pool;
   return core;
 }
 
@@ -133,8 +174,9 @@ void Core::DestroyBuried(runtime::Party& party) {
 void Core::Destroy() {
   const std::size_t align =
       ops_->align > alignof(Core) ? ops_->align : alignof(Core);
+  const uint8_t pool = pool_;
   this->~Core();
-  ::operator delete(static_cast<void*>(this), std::align_val_t{align});
+  GiveMemory(pool, this, align);
 }
 
 // -----------------------------------------------------------------------------

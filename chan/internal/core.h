@@ -305,6 +305,7 @@ class alignas(runtime::kCacheLine) Core {
   uint32_t slot_offset_ = 0;  // of the element in its slot
   Kind kind_;
   bool own_slots_ = false;  // slots_ was allocated apart
+  uint8_t pool_ = 0;        // whose memory this is, see core.cc
 
   // Second: who holds it, who waits.
   alignas(runtime::kCacheLine) Atomic<uint32_t> references_{1};

@@ -18,6 +18,7 @@
 #include "chan/internal/ring.h"
 #include "chan/internal/state_word.h"
 #include "chan/panic.h"
+#include "runtime/backoff.h"
 #include "runtime/park.h"
 #include "runtime/source_location.h"
 
@@ -53,7 +54,10 @@ struct FastPath {
     if (word.closed() || word.busy() || word.size() >= core.capacity_) {
       return false;
     }
-    if (!core.state_.SwapLo(word.lo(), word.Put().lo())) return false;
+    if (!core.state_.SwapLo(word.lo(), word.Put().lo())) [[unlikely]] {
+      runtime::ContentionPause();
+      return false;
+    }
     if constexpr (!std::is_same_v<T, Unit>) {
       Slot slot(core.slots_, kStride, core.mask_, word.send());
       slot.AwaitWriterTurn();
@@ -67,7 +71,10 @@ struct FastPath {
     if (core.capacity_ == 0) return false;
     const Word word(core.state_.ReadLo(), 0);
     if (word.busy() || word.size() == 0) return false;
-    if (!core.state_.SwapLo(word.lo(), word.Take().lo())) return false;
+    if (!core.state_.SwapLo(word.lo(), word.Take().lo())) [[unlikely]] {
+      runtime::ContentionPause();
+      return false;
+    }
     if constexpr (std::is_same_v<T, Unit>) {
       ::new (room) T;
     } else {

@@ -10,9 +10,9 @@
 #include "absl/time/clock.h"
 #include "chan/internal/mutation.h"
 #include "ctx/internal/foreign.h"
-#include "ctx/internal/pool.h"
 #include "runtime/barrier.h"
 #include "runtime/clock.h"
+#include "runtime/pool.h"
 #include "runtime/spawn.h"
 
 namespace gochan::internal {
@@ -334,9 +334,9 @@ uint64_t HashOf(const void* address) {
 
 }  // namespace
 
-using NodePool = Pool<sizeof(CancelNode), alignof(CancelNode)>;
-using DeadlinePool = Pool<sizeof(DeadlineNode), alignof(DeadlineNode)>;
-using DonePool = Pool<sizeof(DoneChannel), alignof(DoneChannel)>;
+using NodePool = runtime::Pool<sizeof(CancelNode), alignof(CancelNode)>;
+using DeadlinePool = runtime::Pool<sizeof(DeadlineNode), alignof(DeadlineNode)>;
+using DonePool = runtime::Pool<sizeof(DoneChannel), alignof(DoneChannel)>;
 
 void* CancelNode::operator new(std::size_t) { return NodePool::Take(); }
 void CancelNode::operator delete(void* memory) { NodePool::Give(memory); }

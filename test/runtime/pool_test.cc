@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The gochan authors.
 
-#include "ctx/internal/pool.h"
+#include "runtime/pool.h"
 
 #include <atomic>
 #include <cstddef>
@@ -14,7 +14,7 @@
 #include "gtest/gtest.h"
 #include "test/util/threads.h"
 
-namespace gochan::internal {
+namespace gochan::runtime {
 namespace {
 
 using test::Threads;
@@ -117,4 +117,4 @@ TEST(PoolTest, ManyThreadsTakeAndGive) {
 }
 
 }  // namespace
-}  // namespace gochan::internal
+}  // namespace gochan::runtime

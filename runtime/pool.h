@@ -2,7 +2,7 @@
 // Copyright 2026 The gochan authors.
 //
 // Pool<kBytes>: memory for objects that programs make and drop by the million,
-// a context for each request, say.
+// a channel or a context for each request, say.
 //
 //   Take   memory for one; may throw std::bad_alloc
 //   Give   back
@@ -16,8 +16,8 @@
 // Tools that must see every object come and go (ASan, the schedule explorer)
 // get operator new instead.
 
-#ifndef GOCHAN_CTX_INTERNAL_POOL_H_
-#define GOCHAN_CTX_INTERNAL_POOL_H_
+#ifndef GOCHAN_RUNTIME_POOL_H_
+#define GOCHAN_RUNTIME_POOL_H_
 
 #include <pthread.h>
 
@@ -31,7 +31,7 @@
 #include "runtime/instrument.h"
 #include "runtime/sanitizers.h"
 
-namespace gochan::internal {
+namespace gochan::runtime {
 
 #if !GOCHAN_INSTRUMENT && !GOCHAN_ASAN
 
@@ -40,15 +40,15 @@ namespace gochan::internal {
 struct alignas(64) Magazine {
   static constexpr uint32_t kSize = 30;
 
-  runtime::Atomic<uint32_t> free_next;  // the arena's, or the list's
+  Atomic<uint32_t> free_next;  // the arena's, or the list's
   uint32_t count;
   uint32_t units[kSize];
 
-  runtime::Atomic<uint32_t>& free_link() { return free_next; }
+  Atomic<uint32_t>& free_link() { return free_next; }
 };
 static_assert(sizeof(Magazine) == 128);
 
-using Magazines = runtime::Arena<Magazine, (1u << 22), 32>;
+using Magazines = Arena<Magazine, (1u << 22), 32>;
 
 template <std::size_t kBytes, std::size_t kAlign>
 class Pool {
@@ -81,7 +81,7 @@ class Pool {
   };
   static_assert(sizeof(Unit) == kBytes);
 
-  using Units = runtime::Arena<Unit, (1u << 26), Magazine::kSize>;
+  using Units = Arena<Unit, (1u << 26), Magazine::kSize>;
 
   // The thread's own. Both are set or none is.
   struct Cache {
@@ -128,7 +128,7 @@ class Pool {
     now.count = 0;
     other.count = 0;
     cache = {&now, &other};
-    // By a pthread key, as in runtime/park.cc, because contexts may die in the
+    // By a pthread key, as in runtime/park.cc, because handles may die in the
     // destructors of thread_local objects.
     static const pthread_key_t key = [] {
       pthread_key_t k;
@@ -153,7 +153,7 @@ class Pool {
   }
 
   static inline constinit thread_local Cache cache_{};
-  static inline constinit runtime::FreeStack<Magazines> filled_;
+  static inline constinit FreeStack<Magazines> filled_;
 };
 
 #else
@@ -171,6 +171,6 @@ class Pool {
 
 #endif
 
-}  // namespace gochan::internal
+}  // namespace gochan::runtime
 
-#endif  // GOCHAN_CTX_INTERNAL_POOL_H_
+#endif  // GOCHAN_RUNTIME_POOL_H_
