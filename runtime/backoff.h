@@ -14,6 +14,7 @@
 
 #include <cstdint>
 
+#include "runtime/clock.h"
 #include "runtime/instrument.h"
 
 namespace gochan::runtime {
@@ -53,23 +54,13 @@ class Backoff {
 [[gnu::noinline, gnu::cold]] inline void ContentionPause() {
 #if GOCHAN_INSTRUMENT
   // A tool decides who goes first.
-#elif defined(__x86_64__)
-  // The clock of the processor: a pause is 10 to 150 cycles, by model.
-  constexpr uint64_t kTicks = 2000;
-  const uint64_t start = __builtin_ia32_rdtsc();
-  do {
-    CpuRelax();
-  } while (__builtin_ia32_rdtsc() - start < kTicks);
-#elif defined(__aarch64__)
-  uint64_t hertz, start, now;
-  __asm__ __volatile__("mrs %0, cntfrq_el0" : "=r"(hertz));
-  __asm__ __volatile__("mrs %0, cntvct_el0" : "=r"(start));
-  do {
-    CpuRelax();
-    __asm__ __volatile__("mrs %0, cntvct_el0" : "=r"(now));
-  } while (now - start < hertz / 1'000'000);
 #else
-  for (int i = 0; i < 64; ++i) CpuRelax();
+  // By the clock: a pause is 10 to 150 cycles, by model.
+  const uint64_t start = Ticks();
+  int pauses = 0;
+  do {
+    CpuRelax();
+  } while (++pauses < 64 && Ticks() - start < TicksPerSecond() / 1'000'000);
 #endif
 }
 

@@ -20,6 +20,30 @@ inline constexpr MonotonicNanos kNever =
 // CLOCK_MONOTONIC: does not jump when the wall clock is set.
 MonotonicNanos MonotonicNow();
 
+// The processor's own clock, in a few nanoseconds; its rate is
+// TicksPerSecond(), or an underestimate of it. Of one processor only grows; 0
+// where there is none.
+inline uint64_t Ticks() {
+#if defined(__x86_64__)
+  return __builtin_ia32_rdtsc();
+#elif defined(__aarch64__)
+  uint64_t ticks;
+  __asm__ __volatile__("mrs %0, cntvct_el0" : "=r"(ticks));
+  return ticks;
+#else
+  return 0;
+#endif
+}
+inline uint64_t TicksPerSecond() {
+#if defined(__aarch64__)
+  uint64_t hertz;
+  __asm__ __volatile__("mrs %0, cntfrq_el0" : "=r"(hertz));
+  return hertz;
+#else
+  return 2'000'000'000;
+#endif
+}
+
 // Now + d, saturating: kNever if d is infinite or too far away; not later than
 // now if d <= 0.
 MonotonicNanos MonotonicAfter(absl::Duration d);

@@ -4,7 +4,8 @@
 // RunQueue: what one worker has to run, and others may take from it.
 //
 //   next      the one that was woken last; runs next, stays hot in the cache
-//   batch     up to 16 that the worker has taken out of the ring in one swap
+//   batch     up to 64 that nobody else needs to find: pushed while nobody was
+//             idle, or taken out of the ring, 16 in one swap
 //   ring      256 places, from which idle workers steal half
 //   backlog   what did not fit, in a list
 //   inbox     what others have sent here, newest first
@@ -42,7 +43,8 @@ template <typename T>
 class RunQueue {
  public:
   static constexpr uint32_t kRing = 256;
-  static constexpr uint32_t kBatch = 16;
+  static constexpr uint32_t kBatch = 128;
+  static constexpr uint32_t kRefill = 16;
 
   // A singly linked list, first to last.
   struct List {
@@ -158,8 +160,8 @@ class RunQueue {
         Leave();
         return t;
       }
-      T* taken[kBatch];
-      const uint32_t n = TakeFromRing(taken, mine ? kBatch : 1);
+      T* taken[kRefill];
+      const uint32_t n = TakeFromRing(taken, mine ? kRefill : 1);
       if (n > 0) {
         if (mine) {
           batch_begin_ = 0;
@@ -229,6 +231,36 @@ class RunQueue {
     return RingLooksEmpty() && InboxLooksEmpty() &&
            (!PrivateLooksFull() ||
             thief_.load(std::memory_order_acquire) == kTaken);
+  }
+
+  // What is in the batch goes to where others find it. False: nothing did.
+  bool Unhide() {
+    if (!Enter()) return false;
+    // Relaxed: the owner's own; thieves only make it emptier.
+    uint32_t tail = tail_.load(std::memory_order_relaxed);
+    // The oldest are in the batch: only an empty ring keeps the order.
+    if (tail != head_.load(std::memory_order_relaxed) ||
+        batch_begin_ == batch_end_) {
+      Leave();
+      return false;
+    }
+    for (uint32_t i = batch_begin_; i != batch_end_; ++i) {
+      ring_[tail++ % kRing].store(batch_[i % kBatch],
+                                  std::memory_order_relaxed);  // Q3
+    }
+    batch_begin_ = 0;
+    batch_end_ = 0;
+    tail_.store(tail, kLightStore);  // Q3 release, as in Place()
+    Leave();
+    return true;
+  }
+
+  // How many there are but for `next` and the inbox; more than kRing: many.
+  uint32_t Length() const {
+    // Relaxed: a hint, and the owner's own.
+    return batch_end_ - batch_begin_ + (backlogged_ ? 2 * kRing : 0) +
+           tail_.load(std::memory_order_relaxed) -
+           head_.load(std::memory_order_relaxed);
   }
 
   // --- by anybody

@@ -86,7 +86,7 @@ class Scheduler : public WorkerCounts {
 
   // --- going to sleep and being woken
   static uint32_t Claim(Worker& w, bool search, bool asleep = true);
-  static void GoIdle(Worker& w, uint32_t state, bool searching);
+  static bool GoIdle(Worker& w, uint32_t state, bool searching, bool may_watch);
   static void Wake(Worker& w, uint32_t was);
   static void NotifyOne();
   static void Send(Worker& w, Runnable* r);
@@ -246,14 +246,24 @@ Fiber& Worker::ChooseSlow(Fiber& from, Runnable* r) {
   return Enter(from, Scheduler::WithStack(*this, r));
 }
 
+bool Worker::IsQuiet() const {
+  return Ticks() - looked_ < TicksPerSecond() / 1'000'000 * (kQuietFor / 1'000);
+}
+
 void Worker::PushBack(Runnable* r) {
   // Relaxed: who goes to sleep after this looks at all queues first.
-  uint64_t counts = Scheduler::counts.load(std::memory_order_relaxed);
-  if (!queue_.Push(r, (counts & Scheduler::kIdleMask) == 0)) return;
+  const uint64_t counts = Scheduler::counts.load(std::memory_order_relaxed);
+  const bool hide = Scheduler::MayHide(counts, quiet_) &&
+                    ((counts & Scheduler::kIdleMask) == 0 || IsQuiet());
+  if (queue_.Push(r, hide)) NoticePush();
+}
+
+// Something stands where others find it: is somebody to be woken for it?
+void Worker::NoticePush() {
   // The push, then this load; against Sleep()'s count, then its look at the
   // queues.
   LightBarrier();
-  counts = Scheduler::counts.load(kLightLoad);
+  const uint64_t counts = Scheduler::counts.load(kLightLoad);
   if ((counts & Scheduler::kIdleMask) != 0 &&
       (counts & Scheduler::kSearchingMask) == 0) [[unlikely]] {
     Scheduler::NotifyOne();
@@ -287,16 +297,26 @@ uint32_t Scheduler::Claim(Worker& w, bool search, bool asleep) {
 }
 
 // kRunning -> kAsleep or kDetached, by who runs it. From then on others may
-// claim it; the caller looks at the queues after this.
-void Scheduler::GoIdle(Worker& w, uint32_t state, bool searching) {
+// claim it; the caller looks at the queues after this. True: it is the watcher.
+// That in the same swap, for those who run wake somebody as soon as nobody
+// searches or watches: it would be woken again before it has looked.
+bool Scheduler::GoIdle(Worker& w, uint32_t state, bool searching,
+                       bool may_watch) {
   const auto n = static_cast<unsigned>(w.number_);
   // In this order: who claims it undoes these two. seq_cst: the count, then the
   // caller's look; against a push, then its load of the count.
-  counts.fetch_add(kIdle - (searching ? kSearching : 0),
-                   std::memory_order_seq_cst);
+  uint64_t now = counts.load(std::memory_order_relaxed);  // the swap decides
+  uint64_t next;
+  bool watching;
+  do {
+    next = now + kIdle - (searching ? kSearching : 0);
+    watching = may_watch && (next & kWatcher) == 0 && Idle(next) < Active(next);
+    if (watching) next |= kWatcher;
+  } while (!counts.compare_exchange(now, next, std::memory_order_seq_cst));
   idle[n / kBits].fetch_or(uint64_t{1} << n % kBits, std::memory_order_seq_cst);
   // S2 release: the worker; pairs with S2 in Claim(). seq_cst: against Send().
   w.state_.store(state, std::memory_order_seq_cst);
+  return watching;
 }
 
 // A claimed worker gets going: `was` kAsleep, its thread wakes up; kDetached,
@@ -480,6 +500,9 @@ Runnable* Scheduler::Find(Worker& w, bool searching) {
   const MonotonicNanos last = w.now_.load(std::memory_order_relaxed);  // own
   w.now_.store(now, std::memory_order_relaxed);
   if (!looked_around) {
+    w.quiet_ = (now - last) / w.budget_size_ * w.queue_.Length() <
+               Worker::kWorthSharing;
+    w.looked_ = Ticks();
     // Long turns: look around more often.
     if (now - last > Worker::kSlice) {
       w.budget_size_ = std::max(1, w.budget_size_ / 2);
@@ -520,6 +543,12 @@ Runnable* Scheduler::Find(Worker& w, bool searching) {
   }
   if (r == nullptr) return Search(w, searching);
   if (searching) EndSearch(w);
+  // Somebody has become idle, and there is work for him.
+  if (!looked_around && !w.quiet_ &&
+      (counts.load(std::memory_order_relaxed) & kIdleMask) != 0 &&
+      w.queue_.Unhide()) {
+    w.NoticePush();
+  }
   return r;
 }
 
@@ -577,6 +606,7 @@ Runnable* Scheduler::Search(Worker& w, bool searching) {
       }
     }
     Sleep(w, searching);
+    w.quiet_ = false;
     // Awake, and counted as searching by who has woken it.
     searching = true;
     if (MustStop() || w.number_ >= Procs()) {
@@ -623,8 +653,7 @@ void Scheduler::Sleep(Worker& w, bool searching) {
   Stack::TrimCache();
   // Relaxed: released by the state.
   self.wake.store(Thread::kSleeps, std::memory_order_relaxed);
-  GoIdle(w, Worker::kAsleep, searching);
-  bool watching = false;
+  bool watching = GoIdle(w, Worker::kAsleep, searching, /*may_watch=*/true);
   MonotonicNanos interval = kWatchMin;
   const uint64_t first = counts.load(std::memory_order_seq_cst);
   if (Idle(first) < Active(first)) HeavyBarrier();
@@ -1104,7 +1133,7 @@ void Scheduler::Detach(Goroutine& g, const SourceLocation& site) {
   // Relaxed: the detection of deadlocks reads it after it has seen the count.
   thread.in_blocking.store(1, std::memory_order_relaxed);
   const bool busy = !w.queue_.Empty() || w.timers_.PrepareToSleep() != kNever;
-  GoIdle(w, Worker::kDetached, /*searching=*/false);
+  (void)GoIdle(w, Worker::kDetached, /*searching=*/false, /*may_watch=*/false);
   // The state, then this look; against Send(). If all others run, this worker
   // is wanted as soon as one of them has more than it can run.
   const uint64_t now = counts.load(std::memory_order_seq_cst);
@@ -1204,7 +1233,8 @@ void Scheduler::Resize(int n) {
     // S2 acquire: pairs with Retire().
     if (w->state_.load(std::memory_order_acquire) == Worker::kRetired) {
       counts.fetch_add(kActive, std::memory_order_seq_cst);
-      GoIdle(*w, Worker::kDetached, /*searching=*/false);
+      (void)GoIdle(*w, Worker::kDetached, /*searching=*/false,
+                   /*may_watch=*/false);
     }
   }
   // S1 release.

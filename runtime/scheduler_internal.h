@@ -6,7 +6,6 @@
 //
 //   Thread                an OS thread of the runtime
 //   Worker                has a queue, and runs one goroutine at a time
-//   WorkerCounts          how many workers do what
 //   BeginGoroutineSleep   BeginSleep() for the hottest callers
 
 #ifndef GOCHAN_RUNTIME_SCHEDULER_INTERNAL_H_
@@ -28,6 +27,7 @@
 #include "runtime/run_queue.h"
 #include "runtime/scheduler.h"
 #include "runtime/timer_queue.h"
+#include "runtime/worker_counts.h"
 
 namespace gochan::runtime {
 
@@ -64,46 +64,6 @@ struct alignas(kCacheLine) Thread : Fiber {
   Atomic<int32_t> tid{0};  // the kernel's number; written once
 
   Atomic<uint32_t>& free_link() { return free_next; }
-};
-
-// -----------------------------------------------------------------------------
-// WorkerCounts
-// -----------------------------------------------------------------------------
-
-// counts: { idle:12 searching:12 active:12 watcher:1 epoch:27 }
-//   idle       workers that are kAsleep or kDetached
-//   searching  workers that look for work, or were woken to do so
-//   active     workers that are not kRetired
-//   watcher    one of the idle ones sleeps by the clock and looks after those
-//              that run
-//   epoch      counts claims of idle workers
-// So that a push needs one load to know that nobody is to be woken.
-struct WorkerCounts {
-  static constexpr uint64_t kIdle = 1;
-  static constexpr uint64_t kIdleMask = 0xfff;
-  static constexpr uint64_t kSearching = uint64_t{1} << 12;
-  static constexpr uint64_t kSearchingMask = uint64_t{0xfff} << 12;
-  static constexpr uint64_t kActive = uint64_t{1} << 24;
-  static constexpr uint64_t kWatcher = uint64_t{1} << 36;
-  static constexpr uint64_t kEpoch = uint64_t{1} << 37;
-
-  static int Idle(uint64_t counts) {
-    return static_cast<int>(counts & kIdleMask);
-  }
-  static int Searching(uint64_t counts) {
-    return static_cast<int>(counts >> 12 & 0xfff);
-  }
-  static int Active(uint64_t counts) {
-    return static_cast<int>(counts >> 24 & 0xfff);
-  }
-
-  // Somebody is idle, and nobody searches or watches.
-  static bool NeedsWatcher(uint64_t counts) {
-    return (counts & kIdleMask) != 0 &&
-           (counts & (kWatcher | kSearchingMask)) == 0;
-  }
-
-  static constinit Atomic<uint64_t> counts;
 };
 
 // -----------------------------------------------------------------------------
@@ -173,16 +133,29 @@ class alignas(kCacheLine) Worker {
   void ReadySlow(Runnable* r);
   // Somebody runs next; `displaced`, or nobody, had been woken before.
   void LookAfter(Runnable* displaced);
+  void NoticePush();
+  // See quiet_: is it still so?
+  bool IsQuiet() const;
 
   // Looks around on every so many switches, or after about kSlice.
   static constexpr int32_t kMaxBudget = 61;
   static constexpr MonotonicNanos kSlice = 200'000;
+  // Less work than this, in nanoseconds, is not shared with an idle worker; nor
+  // was that found longer ago than kQuietFor.
+  static constexpr MonotonicNanos kWorthSharing = 8'000;
+  static constexpr MonotonicNanos kQuietFor = 50'000;
 
   const int number_;
   // Written by the worker, watched by the watcher: has it switched since?
   // Relaxed.
   Atomic<int32_t> budget_{kMaxBudget};
   int32_t budget_size_ = kMaxBudget;
+  // As found when it last looked around: what waits here will soon have had its
+  // turn, sooner than another worker would be awake and have it in its cache.
+  // So it is kept private, and nobody is woken for it; should the worker stop
+  // switching, the watcher comes for it.
+  bool quiet_ = false;
+  uint64_t looked_ = 0;       // then; in Ticks()
   Thread* thread_ = nullptr;  // while kRunning or kAsleep
   Random random_;
   Atomic<MonotonicNanos> now_{0};
@@ -302,8 +275,9 @@ inline Fiber* Worker::Yield(Goroutine& g, Yielding& yielding) {
   CheckNoLocksOf(g, "yields", nullptr);
   yielding.from = &g;
   // Relaxed: as in PushBack().
-  if (Tick() && (WorkerCounts::counts.load(std::memory_order_relaxed) &
-                 WorkerCounts::kIdleMask) == 0) [[likely]] {
+  if (Tick() && WorkerCounts::MayHide(
+                    WorkerCounts::counts.load(std::memory_order_relaxed),
+                    quiet_)) [[likely]] {
     Runnable* const r = queue_.Rotate(&g);
     if (r != nullptr && r->MayGoOn()) [[likely]] {
       yielding.carried = Unlock(queue_.rotate_lock()).carried();

@@ -24,6 +24,7 @@
 #include "runtime/instrument.h"
 #include "runtime/park.h"
 #include "runtime/run_queue.h"
+#include "runtime/worker_counts.h"
 #include "test/model/explorer.h"
 #include "test/model/model_test_util.h"
 
@@ -32,6 +33,7 @@ namespace {
 
 using runtime::Atomic;
 using runtime::StepKind;
+using runtime::WorkerCounts;
 
 constexpr auto kSeqCst = std::memory_order_seq_cst;
 
@@ -58,7 +60,7 @@ using Queue = runtime::RunQueue<Item>;
 // The others have a queue each, into which they steal:
 //   s  StealHalf               S  StealHalf, from the party before it
 //   i  StealInbox              v  StealPrivate
-//   x  Send
+//   x  Send                   u  Unhide
 //   t  Take from its own queue
 // Before it starts, party 0 has done what `before` says, which knows also
 //   F  255 pushes              m  Send by somebody else
@@ -224,6 +226,9 @@ class QueueWorld : public Scenario {
         running_ = nullptr;
         mine.rotate_lock().store(0, std::memory_order_release);
         break;
+      case 'u':
+        (void)mine.Unhide();
+        break;
       case 'd':
         (void)mine.DrainInbox();
         break;
@@ -306,6 +311,12 @@ TEST(SchedulerModel, OwnerPushesAndTakesDuringATheft) {
   CheckQueue("hp", {"tTh", "v", "s"}, kQueue);
 }
 
+TEST(SchedulerModel, WhatWasHiddenIsFound) {
+  CheckQueue("hhh", {"ut", "s"}, kDeepQueue);
+  CheckQueue("hh", {"uht", "v"}, kDeepQueue);
+  CheckQueue("hhh", {"utt", "s", "v"}, kQueue);
+}
+
 TEST(SchedulerModel, RotationKeepsThievesOut) {
   CheckQueue("hht", {"yf", "v"}, kDeepQueue);
   CheckQueue("hht", {"yfyf", "v"}, kDeepQueue);
@@ -363,6 +374,7 @@ struct MiniSpec {
   std::vector<std::string> senders = {};
   // Nothing may have to wait until the watcher's time comes.
   bool prompt = false;
+  bool quiet = false;  // those who push are
   Mutant mutant = Mutant::kNone;
 };
 
@@ -464,7 +476,7 @@ class MiniScheduler : public Scenario {
       AwaitWork(self);
       searching = true;
     } else if (spec_.workers[p] == 's') {
-      SleepOn(*self.worker,
+      SleepOn(*self.worker, /*watching=*/false,
               /*look=*/spec_.workers.find('r') != std::string::npos);
       searching = true;
     } else if (spec_.workers[p] == 'r') {
@@ -538,23 +550,19 @@ class MiniScheduler : public Scenario {
   static constexpr uint32_t kRunning = 2;
   static constexpr uint32_t kSleeps = 0;
   static constexpr uint32_t kWorks = 1;
-  static constexpr uint64_t kIdle = 1;
-  static constexpr uint64_t kIdleMask = 0xfff;
-  static constexpr uint64_t kSearching = uint64_t{1} << 12;
-  static constexpr uint64_t kSearchingMask = uint64_t{0xfff} << 12;
-  static constexpr uint64_t kActive = uint64_t{1} << 24;
-  static constexpr uint64_t kWatcher = uint64_t{1} << 36;
-  static constexpr uint64_t kEpoch = uint64_t{1} << 37;
+  static constexpr uint64_t kIdle = WorkerCounts::kIdle;
+  static constexpr uint64_t kIdleMask = WorkerCounts::kIdleMask;
+  static constexpr uint64_t kSearching = WorkerCounts::kSearching;
+  static constexpr uint64_t kSearchingMask = WorkerCounts::kSearchingMask;
+  static constexpr uint64_t kActive = WorkerCounts::kActive;
+  static constexpr uint64_t kWatcher = WorkerCounts::kWatcher;
+  static constexpr uint64_t kEpoch = WorkerCounts::kEpoch;
 
-  static int Idle(uint64_t counts) {
-    return static_cast<int>(counts & kIdleMask);
-  }
+  static int Idle(uint64_t counts) { return WorkerCounts::Idle(counts); }
   static int Searching(uint64_t counts) {
-    return static_cast<int>(counts >> 12 & 0xfff);
+    return WorkerCounts::Searching(counts);
   }
-  static int Active(uint64_t counts) {
-    return static_cast<int>(counts >> 24 & 0xfff);
-  }
+  static int Active(uint64_t counts) { return WorkerCounts::Active(counts); }
 
   enum class Left { kEnded, kForever, kNoWorker };
 
@@ -567,7 +575,7 @@ class MiniScheduler : public Scenario {
     w.runner = self.number;
   }
 
-  // --- Worker::Ready, PushBack, PickFast
+  // --- Worker::Ready, PushBack, Pick
 
   void Ready(Worker& w, Goroutine* g) {
     Goroutine* const displaced = w.queue.PushNext(g);
@@ -576,15 +584,12 @@ class MiniScheduler : public Scenario {
       return;
     }
     const uint64_t counts = counts_.load(std::memory_order_relaxed);
-    if ((counts & kIdleMask) != 0 &&
-        (counts & (kWatcher | kSearchingMask)) == 0) {
-      NotifyOne();
-    }
+    if (WorkerCounts::NeedsWatcher(counts)) NotifyOne();
   }
 
   void PushBack(Worker& w, Goroutine* g) {
     uint64_t counts = counts_.load(std::memory_order_relaxed);
-    if (!w.queue.Push(g, (counts & kIdleMask) == 0)) return;
+    if (!w.queue.Push(g, WorkerCounts::MayHide(counts, spec_.quiet))) return;
     counts = counts_.load(kSeqCst);
     if ((counts & kIdleMask) != 0 && (counts & kSearchingMask) == 0 &&
         !Is(Mutant::kNoNoticeOfPush)) {
@@ -592,7 +597,7 @@ class MiniScheduler : public Scenario {
     }
   }
 
-  Goroutine* PickFast(Worker& w) {
+  Goroutine* Pick(Worker& w) {
     w.ticks.store(w.ticks.load(std::memory_order_relaxed) + 1,
                   std::memory_order_relaxed);
     Goroutine* const g = w.queue.TakeNext();
@@ -611,16 +616,25 @@ class MiniScheduler : public Scenario {
     return state;
   }
 
-  void GoIdle(Worker& w, uint32_t state, bool searching) {
+  bool GoIdle(Worker& w, uint32_t state, bool searching, bool may_watch) {
     if (Is(Mutant::kStateBeforeCount)) {
       w.runner = -1;
       w.state.store(state, kSeqCst);
     }
-    counts_.fetch_add(kIdle - (searching ? kSearching : 0), kSeqCst);
+    uint64_t now = counts_.load(std::memory_order_relaxed);
+    uint64_t next;
+    bool watching;
+    do {
+      next = now + kIdle - (searching ? kSearching : 0);
+      watching =
+          may_watch && (next & kWatcher) == 0 && Idle(next) < Active(next);
+      if (watching) next |= kWatcher;
+    } while (!counts_.compare_exchange(now, next, kSeqCst));
     idle_.fetch_or(uint64_t{1} << w.number, kSeqCst);
-    if (Is(Mutant::kStateBeforeCount)) return;
+    if (Is(Mutant::kStateBeforeCount)) return watching;
     w.runner = -1;  // before the step: who claims it comes after
     w.state.store(state, kSeqCst);
+    return watching;
   }
 
   void Wake(Worker& w, uint32_t was) {
@@ -723,7 +737,7 @@ class MiniScheduler : public Scenario {
         const Left left = RunGoroutine(self, *g);
         if (left == Left::kForever) return;
         if (left == Left::kNoWorker) break;
-        g = PickFast(*self.worker);
+        g = Pick(*self.worker);
       }
     }
   }
@@ -803,19 +817,19 @@ class MiniScheduler : public Scenario {
   void Sleep(Worker& w, bool searching) {
     w.thread->wake.store(kSleeps, std::memory_order_relaxed);
     const bool early = Is(Mutant::kLookBeforeCount) && AnyWork(w);
-    GoIdle(w, kAsleep, searching);
+    const bool watching = GoIdle(w, kAsleep, searching, /*may_watch=*/true);
     if (early && Claim(w, /*search=*/true) != kRunning) {
+      if (watching) counts_.fetch_and(~kWatcher, kSeqCst);
       RunsNow(w, *w.thread);
       return;
     }
-    SleepOn(w, /*look=*/!Is(Mutant::kLookBeforeCount));
+    SleepOn(w, watching, /*look=*/!Is(Mutant::kLookBeforeCount));
   }
 
   // From where the worker is kAsleep. Without `look` it has looked already, for
   // the first time.
-  void SleepOn(Worker& w, bool look) {
+  void SleepOn(Worker& w, bool watching, bool look) {
     Thread& self = *w.thread;
-    bool watching = false;
     while (!over_) {
       bool wanted = look && AnyWork(w);
       look = true;
@@ -882,7 +896,7 @@ class MiniScheduler : public Scenario {
     Worker& w = *self.worker;
     self.worker = nullptr;
     const bool busy = !w.queue.Empty();
-    GoIdle(w, kDetached, /*searching=*/false);
+    (void)GoIdle(w, kDetached, /*searching=*/false, /*may_watch=*/false);
     const uint64_t now = counts_.load(kSeqCst);
     if (busy || (!Is(Mutant::kNoLookAtInbox) && !w.queue.InboxLooksEmpty()) ||
         (Idle(now) == 1 && Searching(now) == 0 && OthersAreBusy(w))) {
@@ -1117,6 +1131,21 @@ TEST(SchedulerModel, NothingIsLeftWhileAWorkerSleeps) {
   CheckMini(TwoSendersOneWorker(), kMini);
   CheckMini(WokenAsTheWatcherGoes(), kMini);
   CheckMini(LastSearcher(), kMini);
+}
+
+TEST(SchedulerModel, WhatAQuietOneHidesIsNotLeft) {
+  for (MiniSpec spec :
+       {PushAgainstSleep(), NextAgainstSleep(), SendsAgainstSleepers(),
+        WokenAsTheWatcherGoes(), LastSearcher(), DetachWithWork(),
+        MiniSpec{"mini pushes as the watcher goes",
+                 {"", "b2b3c", "", ""},
+                 "rs",
+                 0,
+                 {"s01"}}}) {
+    spec.quiet = true;
+    spec.name += ", quiet";
+    CheckMini(spec, kMini);
+  }
 }
 
 TEST(SchedulerModel, NothingIsLeftAroundABlockingCall) {

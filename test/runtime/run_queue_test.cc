@@ -118,6 +118,28 @@ TEST_F(RunQueueTest, StealsThePrivatePart) {
 
 // An owner that is inside keeps thieves out, and one who rotates is inside
 // until the end.
+// What was hidden is found by thieves, in its order.
+TEST_F(RunQueueTest, UnhidesTheBatch) {
+  EXPECT_FALSE(queue_.Unhide());
+  for (int i = 0; i < 100; ++i) EXPECT_FALSE(queue_.Push(At(i), true));
+  EXPECT_EQ(queue_.Length(), 100u);
+  EXPECT_EQ(queue_.StealHalf(other_), nullptr);
+  EXPECT_TRUE(queue_.Unhide());
+  EXPECT_FALSE(queue_.Unhide());
+  EXPECT_EQ(queue_.Length(), 100u);
+  EXPECT_EQ(Number(queue_.StealHalf(other_)), 0);
+  for (int i = 50; i < 100; ++i) ASSERT_EQ(Number(queue_.Take()), i);
+  EXPECT_TRUE(queue_.Empty());
+}
+
+// Not before those that are in the ring already.
+TEST_F(RunQueueTest, UnhidesOnlyIntoAnEmptyRing) {
+  queue_.Push(At(0), true);
+  queue_.Push(At(1), false);
+  EXPECT_FALSE(queue_.Unhide());
+  for (int i = 0; i < 2; ++i) ASSERT_EQ(Number(queue_.Take()), i);
+}
+
 TEST_F(RunQueueTest, TheOwnerInsideRefuses) {
   queue_.Push(At(0), true);
   Item* const oldest = queue_.Rotate(At(1));
@@ -149,6 +171,7 @@ TEST(RunQueueStress, EachIsTakenOnce) {
       if (item != nullptr) queue.Push(item, i % 2 == 0);
       if (i % 5 == 0) take(queue.TakeNext());
       if (i % 4 != 0) take(queue.Take());
+      if (i % 7 == 0) (void)queue.Unhide();
     }
     while (taken != 2 * n) {
       take(queue.TakeNext());

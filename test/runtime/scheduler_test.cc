@@ -458,5 +458,30 @@ TEST_P(Scheduler, LosesNoWakeUp) {
   }
 }
 
+// Two who wake each other all the time are no work for others: no worker is
+// woken for them again and again.
+TEST(PairTest, LetsOtherWorkersSleep) {
+  const Workers two(2);
+  const int64_t n = Scaled(200'000);
+  const uint64_t before = GetSchedulerStats().wake_ups;
+  const Chan<int64_t> ping = MakeChan<int64_t>(), pong = MakeChan<int64_t>();
+  std::atomic<int64_t> ended{0};
+  Go([ping, pong] {
+    for (int64_t v : ping) pong.Send(v);
+  });
+  Go([ping, pong, n, &ended] {
+    for (int64_t i = 0; i < n; ++i) {
+      ping.Send(i);
+      (void)pong.Recv();
+    }
+    ping.Close();
+    ++ended;
+  });
+  WaitFor(ended, 1);
+  // Now and then one looks after them.
+  EXPECT_LT(GetSchedulerStats().wake_ups - before,
+            static_cast<uint64_t>(n) / 1000);
+}
+
 }  // namespace
 }  // namespace gochan::runtime
