@@ -33,6 +33,7 @@
 #include "ctx/context.h"
 #include "runtime/source_location.h"
 #include "select/internal/case.h"
+#include "select/internal/fast_select.h"
 #include "select/select.h"
 
 namespace gochan {
@@ -90,30 +91,29 @@ inline absl::Status TimedOut() {
 // Select, but the outcome is the caller's to judge: a send that is chosen
 // because the channel is closed does not panic. True: the operation was chosen,
 // not the limit. The operation comes first, which kWritten prefers.
-template <typename Operation, typename Limit>
-bool SelectBounded(Operation& operation, Limit& limit, Order order,
-                   Outcome& outcome) {
-  Case bound[2] = {operation.Bind(), limit.Bind()};
-  const std::size_t chosen = RunSelect(bound, 2, order);
-  outcome = bound[0].outcome;
-  return chosen == 0;
+template <Order kOrder, typename Operation, typename Limit>
+[[gnu::always_inline]] inline bool SelectBounded(Operation& operation,
+                                                 Limit& limit,
+                                                 Outcome& outcome) {
+  return SelectByType<kOrder>(outcome, operation, limit) == 0;
 }
 
 // `otherwise` says what it means that the limit came first.
-template <typename Ch, typename V, typename Limit, typename Otherwise>
-absl::Status SendBounded(const Ch& ch, V&& value, Limit limit, Order order,
+template <Order kOrder, typename Ch, typename V, typename Limit,
+          typename Otherwise>
+absl::Status SendBounded(const Ch& ch, V&& value, Limit limit,
                          Otherwise otherwise, const SourceLocation& site) {
   auto send = SendCase(ch, std::forward<V>(value), site);
   Outcome outcome;
-  if (!SelectBounded(send, limit, order, outcome)) return otherwise();
+  if (!SelectBounded<kOrder>(send, limit, outcome)) return otherwise();
   if (outcome == Outcome::kClosed) return SendOnClosed();
   send.Finish(outcome);
   return absl::OkStatus();
 }
 
-template <typename Ch, typename Limit, typename Otherwise>
+template <Order kOrder, typename Ch, typename Limit, typename Otherwise>
 absl::StatusOr<RecvResult<ElementOf<Ch>>> RecvBounded(
-    const Ch& ch, Limit limit, Order order, Otherwise otherwise,
+    const Ch& ch, Limit limit, Otherwise otherwise,
     const SourceLocation& site) {
   using T = ElementOf<Ch>;
   static_assert(
@@ -128,7 +128,7 @@ absl::StatusOr<RecvResult<ElementOf<Ch>>> RecvBounded(
       },
       site);
   Outcome outcome;
-  if (!SelectBounded(receive, limit, order, outcome)) return otherwise();
+  if (!SelectBounded<kOrder>(receive, limit, outcome)) return otherwise();
   receive.Finish(outcome);
   return *std::move(result);
 }
@@ -138,33 +138,31 @@ absl::StatusOr<RecvResult<ElementOf<Ch>>> RecvBounded(
 template <internal::AnyChannel Ch, typename V>
 absl::Status SendOr(const Context& ctx, const Ch& ch, V&& value,
                     const SourceLocation& site) {
-  return internal::SendBounded(
-      ch, std::forward<V>(value), DoneCase(ctx, site), internal::Order::kRandom,
+  return internal::SendBounded<internal::Order::kRandom>(
+      ch, std::forward<V>(value), DoneCase(ctx, site),
       [&ctx] { return ctx.Err(); }, site);
 }
 
 template <internal::AnyChannel Ch>
 absl::StatusOr<RecvResult<internal::ElementOf<Ch>>> RecvOr(
     const Context& ctx, const Ch& ch, const SourceLocation& site) {
-  return internal::RecvBounded(
-      ch, DoneCase(ctx, site), internal::Order::kRandom,
-      [&ctx] { return ctx.Err(); }, site);
+  return internal::RecvBounded<internal::Order::kRandom>(
+      ch, DoneCase(ctx, site), [&ctx] { return ctx.Err(); }, site);
 }
 
 template <internal::AnyChannel Ch, typename V>
 absl::Status SendFor(const Ch& ch, V&& value, absl::Duration timeout,
                      const SourceLocation& site) {
-  return internal::SendBounded(
+  return internal::SendBounded<internal::Order::kWritten>(
       ch, std::forward<V>(value), TimeoutCase(timeout, site),
-      internal::Order::kWritten, internal::TimedOut, site);
+      internal::TimedOut, site);
 }
 
 template <internal::AnyChannel Ch>
 absl::StatusOr<RecvResult<internal::ElementOf<Ch>>> RecvFor(
     const Ch& ch, absl::Duration timeout, const SourceLocation& site) {
-  return internal::RecvBounded(ch, TimeoutCase(timeout, site),
-                               internal::Order::kWritten, internal::TimedOut,
-                               site);
+  return internal::RecvBounded<internal::Order::kWritten>(
+      ch, TimeoutCase(timeout, site), internal::TimedOut, site);
 }
 
 }  // namespace gochan

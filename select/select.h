@@ -61,6 +61,7 @@
 #include "runtime/park.h"
 #include "runtime/source_location.h"
 #include "select/internal/case.h"
+#include "select/internal/fast_select.h"
 #include "select/internal/typed_case.h"
 
 namespace gochan {
@@ -345,20 +346,14 @@ class Selector {
 template <internal::Order kOrder, internal::SelectCase... Cases>
 [[gnu::always_inline]] inline std::size_t SelectTyped(Cases&... cases) {
   internal::CheckDefaults<Cases...>();
-  constexpr std::size_t n = sizeof...(Cases);
-  if constexpr (n == 0) {
+  if constexpr (sizeof...(Cases) == 0) {
     return internal::RunSelect(nullptr, 0, kOrder);
   } else {
-    internal::Case bound[n] = {cases.Bind()...};
-    internal::SelectFrame frame;
-    std::size_t chosen = frame.Begin(bound, n, kOrder);
-    while (chosen == internal::SelectFrame::kWaits) {
-      runtime::FinishSleep(frame.sleeping, frame.to);
-      chosen = frame.Finish();
-    }
+    internal::Outcome outcome;
+    const std::size_t chosen =
+        internal::SelectByType<kOrder>(outcome, cases...);
     std::size_t i = 0;
-    (void)((i++ == chosen && (cases.Finish(bound[chosen].outcome), true)) ||
-           ...);
+    (void)((i++ == chosen && (cases.Finish(outcome), true)) || ...);
     return chosen;
   }
 }

@@ -44,6 +44,57 @@ struct Case {
   SourceLocation site;
 };
 
+// A case, as far as its readiness goes.
+struct Watched {
+  enum class What : uint8_t {
+    kNever,    // not ready now, nor as long as the select does not wait
+    kChannel,  // `core`, going in direction `dir`
+    kDefault,
+    kUnknown,  // the selector knows
+  };
+
+  static Watched Channel(Core* core, Dir dir) {
+    return {core, dir, core == nullptr ? What::kNever : What::kChannel};
+  }
+
+  bool LooksIdle() const { return core->IsIdleFor(dir, core->Look(false)); }
+
+  Core* core;
+  Dir dir;
+  What what;
+};
+
+// Was there one instant at which none of these channels was ready? False if
+// that is not plain from their low words.
+//
+// A low word that is not busy says whether its channel is idle, and once it has
+// changed it never comes back: a buffered one counts, and an empty seat keeps
+// the number of who has left it. So if all are what they were, all channels
+// were idle from the last of the first looks to the first of the second ones.
+// (Meanwhile a queue may have come and gone behind a seat or at a buffer; it
+// waited in the direction in which the channel is idle.)
+inline bool NoneReady(const Watched* cases, std::size_t n) {
+  constexpr std::size_t kMost = 8;
+  uint64_t seen[kMost];
+  if (n > kMost) return false;
+  std::size_t channels = 0;
+  for (std::size_t i = 0; i < n; ++i) {
+    if (cases[i].what != Watched::What::kChannel) continue;
+    const Word word = cases[i].core->Look(false);
+    if (!cases[i].core->IsIdleFor(cases[i].dir, word)) return false;
+    seen[i] = word.lo();
+    ++channels;
+  }
+  if (channels < 2) return true;  // judged at one instant as it is
+  for (std::size_t i = 0; i < n; ++i) {
+    if (cases[i].what == Watched::What::kChannel &&
+        cases[i].core->Look(false).lo() != seen[i]) {
+      return false;
+    }
+  }
+  return true;
+}
+
 // How ready cases are chosen among.
 enum class Order : uint8_t {
   kRandom,   // uniformly
@@ -51,6 +102,7 @@ enum class Order : uint8_t {
 };
 
 inline constexpr std::size_t kMaxCases = 65536;
+inline constexpr std::size_t kNoCase = ~std::size_t{0};
 
 // RunSelect()
 //
@@ -85,7 +137,8 @@ class SelectFrame {
   SelectFrame(const SelectFrame&) = delete;
   SelectFrame& operator=(const SelectFrame&) = delete;
 
-  std::size_t Begin(Case* cases, std::size_t n, Order order);
+  // `polled`: the caller has just found no case ready.
+  std::size_t Begin(Case* cases, std::size_t n, Order order, bool polled);
   std::size_t Finish();
 
   runtime::Sleeping sleeping;

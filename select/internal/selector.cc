@@ -46,7 +46,7 @@ namespace {
 
 using runtime::MonotonicNanos;
 
-constexpr std::size_t kNone = ~std::size_t{0};
+constexpr std::size_t kNone = kNoCase;
 
 // Up to so many cases, working memory is on the stack.
 constexpr std::size_t kFew = 16;
@@ -106,8 +106,9 @@ bool CanEverBeReady(const Case& c) {
 class Selecting {
  public:
   // With a `frame`, which holds this: Run() may return SelectFrame::kWaits.
-  Selecting(Case* cases, std::size_t n, Order order, SelectFrame* frame)
-      : cases_(cases), n_(n), order_(order), frame_(frame) {}
+  Selecting(Case* cases, std::size_t n, Order order, SelectFrame* frame,
+            bool polled)
+      : cases_(cases), n_(n), order_(order), frame_(frame), polled_(polled) {}
 
   std::size_t Run();
   // After a wait in `frame`: as Run().
@@ -132,6 +133,8 @@ class Selecting {
   template <typename I>
   std::size_t RunOver(I* live);
   template <typename I>
+  bool SurelyNoneReady(const I* live) const;
+  template <typename I>
   std::size_t Poll(I* live, Word* unready);
   bool TryCase(Case& c, Word* unready);
   template <typename I>
@@ -150,6 +153,7 @@ class Selecting {
   const std::size_t n_;
   const Order order_;
   SelectFrame* const frame_;
+  bool polled_;           // see SelectFrame::Begin()
   std::size_t live_ = 0;  // cases that can ever be ready, without the default
 
   // Once the select has begun to wait: when its earliest timeout is due.
@@ -191,6 +195,7 @@ std::size_t Selecting::RunOver(I* live) {
     }
   }
   if (default_case != kNone) {
+    if (SurelyNoneReady(live)) return default_case;
     // One case is judged at one instant as it is; more need a second look.
     const bool confirm = live_ > 1 && !Mutated(Mutant::kNoDefaultConfirm);
     Scratch<Word, kFew> unready(confirm ? n_ : 0);
@@ -206,13 +211,27 @@ std::size_t Selecting::RunOver(I* live) {
                  n_ == 0 ? SourceLocation::current() : cases_[0].site);
   }
   for (;;) {
-    std::size_t chosen = Poll(live, nullptr);
+    std::size_t chosen =
+        std::exchange(polled_, false) ? kNone : Poll(live, nullptr);
     if (chosen != kNone) return chosen;
     if (!timed_) FixDeadlines();
     if (WaitInFrame()) return SelectFrame::kWaits;
     chosen = Wait();
     if (chosen != kNone) return chosen;
   }
+}
+
+template <typename I>
+bool Selecting::SurelyNoneReady(const I* live) const {
+  if (live_ > kFew) return false;
+  Watched watched[kFew];
+  for (std::size_t i = 0; i < live_; ++i) {
+    const Case& c = cases_[live[i]];
+    if (c.kind > Case::Kind::kRecv) return false;
+    watched[i] = Watched::Channel(
+        c.core, c.kind == Case::Kind::kSend ? Dir::kSend : Dir::kRecv);
+  }
+  return NoneReady(watched, live_);
 }
 
 // Tries the live cases once: as written, or in a fresh random permutation,
@@ -519,13 +538,14 @@ void Selecting::TimedOut(void* arg) {
 }  // namespace
 
 std::size_t RunSelect(Case* cases, std::size_t n, Order order) {
-  return Selecting(cases, n, order, nullptr).Run();
+  return Selecting(cases, n, order, nullptr, /*polled=*/false).Run();
 }
 
-std::size_t SelectFrame::Begin(Case* cases, std::size_t n, Order order) {
+std::size_t SelectFrame::Begin(Case* cases, std::size_t n, Order order,
+                               bool polled) {
   static_assert(sizeof(Selecting) <= kRoom && alignof(Selecting) <= 16);
   static_assert(std::is_trivially_destructible_v<Selecting>);
-  return (new (room_) Selecting(cases, n, order, this))->Run();
+  return (new (room_) Selecting(cases, n, order, this, polled))->Run();
 }
 
 std::size_t SelectFrame::Finish() {

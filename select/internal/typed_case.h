@@ -19,6 +19,7 @@
 #include "chan/chan.h"
 #include "chan/internal/core.h"
 #include "chan/internal/element.h"
+#include "chan/internal/typed_core.h"
 #include "chan/panic.h"
 #include "runtime/source_location.h"
 #include "select/internal/case.h"
@@ -130,7 +131,8 @@ struct OwnedCase {
 
 // What every typed case offers: Bind() says what is to be done, Finish() does
 // what remains of the chosen one (deliver the value, run the handler), Own()
-// moves what it refers to into itself.
+// moves what it refers to into itself. For fast_select.h: Watch() says what its
+// readiness depends on, Try() does it if it is ready.
 
 // A receive whose value goes to a handler.
 template <typename T, typename Handler>
@@ -146,6 +148,10 @@ class RecvCaseOf {
   Case Bind() {
     return Case(Case::Kind::kRecv, ch_.get(), &room_.value, nullptr, site_);
   }
+
+  static constexpr bool kTyped = true;
+  Watched Watch() const { return Watched::Channel(ch_.get(), Dir::kRecv); }
+  Outcome Try() { return Ops<T>::TryRecv(ch_.get(), room_); }
 
   void Finish(Outcome outcome) {
     if (outcome == Outcome::kDone) {
@@ -216,6 +222,10 @@ class RecvToCaseOf {
   Case Bind() {
     return Case(Case::Kind::kRecv, ch_.get(), &room_.value, nullptr, site_);
   }
+
+  static constexpr bool kTyped = true;
+  Watched Watch() const { return Watched::Channel(ch_.get(), Dir::kRecv); }
+  Outcome Try() { return Ops<T>::TryRecv(ch_.get(), room_); }
 
   void Finish(Outcome outcome) {
     const bool ok = outcome == Outcome::kDone;
@@ -319,6 +329,18 @@ class SendCaseOf {
     return Case(Case::Kind::kSend, ch_.get(), value, &MoveElement<T>, site_);
   }
 
+  static constexpr bool kTyped = true;
+  Watched Watch() {
+    Watched watched = Watched::Channel(ch_.get(), Dir::kSend);
+    if (value_.get() == nullptr) watched.what = Watched::What::kUnknown;
+    return watched;
+  }
+  Outcome Try() {
+    T& value = *value_.get();
+    if (FastPath<T>::Put(*ch_.get(), std::move(value))) return Outcome::kDone;
+    return ch_.get()->TrySend(&value, &MoveElement<T>);
+  }
+
   void Finish(Outcome outcome) {
     if (outcome == Outcome::kClosed) RaisePanic(panics::kSendOnClosed);
     value_.Sent();
@@ -357,6 +379,10 @@ class DoneCaseOf {
   Case Bind() {
     return Case(Case::Kind::kRecv, ch_.get(), &room_, nullptr, site_);
   }
+
+  static constexpr bool kTyped = true;
+  Watched Watch() const { return Watched::Channel(ch_.get(), Dir::kRecv); }
+  Outcome Try() { return ch_.get()->TryRecv(&room_); }
   void Finish(Outcome) { handler_(); }
   void Own() { ch_.Keep(); }
 
@@ -381,6 +407,18 @@ class PlainCaseOf {
       : time_(time), handler_(std::forward<Handler>(handler)), site_(site) {}
 
   Case Bind() { return Case(kKind, time_, site_); }
+
+  static constexpr bool kTyped = true;
+  Watched Watch() const {
+    using What = Watched::What;
+    const What what = kKind == Case::Kind::kDefault ? What::kDefault
+                      : time_ == Case::kNever       ? What::kNever
+                      : kKind == Case::Kind::kTimeout && time_ > 0
+                          ? What::kNever  // it counts from when we wait
+                          : What::kUnknown;
+    return {nullptr, Dir::kRecv, what};
+  }
+  Outcome Try() { return Outcome::kWouldBlock; }
   void Finish(Outcome) { handler_(); }
   void Own() {}
 

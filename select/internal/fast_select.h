@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The gochan authors.
+//
+// What a select of a few cases that are known by type does first: it polls
+// them, which puts or takes on a buffered channel in line. Only if nothing is
+// ready, the selector is called (case.h).
+
+#ifndef GOCHAN_SELECT_INTERNAL_FAST_SELECT_H_
+#define GOCHAN_SELECT_INTERNAL_FAST_SELECT_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+#include <utility>
+
+#include "runtime/park.h"
+#include "runtime/random.h"
+#include "select/internal/case.h"
+
+namespace gochan::internal {
+
+// What TryTyped() came to.
+struct Tried {
+  std::size_t chosen = kNoCase;  // it is over: this case has run
+  Outcome outcome = Outcome::kDone;
+  bool polled = false;  // else: no case was ready, each at a moment of its own
+};
+
+// More cases than this, or others than these, go to the selector at once.
+inline constexpr std::size_t kFewTyped = 4;
+template <typename... Cases>
+inline constexpr bool kPolledByType =
+    sizeof...(Cases) <= kFewTyped &&
+    (... && requires { std::remove_cvref_t<Cases>::kTyped; });
+
+// Ready cases are chosen among as by the selector: in a random order of all
+// that can be ready, or as written. Not inlined: it is called once, and what it
+// saves is the rest.
+template <Order kOrder, typename... Cases>
+[[gnu::noinline]] Tried TryTyped(Cases&... cases) {
+  constexpr std::size_t kCases = sizeof...(Cases);
+  const Watched watched[kCases] = {cases.Watch()...};
+  std::size_t live[kCases];
+  std::size_t count = 0;
+  std::size_t default_case = kNoCase;
+  for (std::size_t i = 0; i < kCases; ++i) {
+    switch (watched[i].what) {
+      case Watched::What::kNever:
+        break;
+      case Watched::What::kChannel:
+        live[count++] = i;
+        break;
+      case Watched::What::kDefault:
+        default_case = i;
+        break;
+      case Watched::What::kUnknown:
+        return {};
+    }
+  }
+  if (default_case != kNoCase && NoneReady(watched, kCases)) {
+    return {.chosen = default_case};
+  }
+  runtime::Party* const party = runtime::CurrentPartyOrNull();
+  if (party == nullptr) return {};
+  for (std::size_t done = 0; done < count; ++done) {
+    if constexpr (kOrder == Order::kRandom) {
+      const std::size_t left = count - done;
+      if (left > 1) {
+        const std::size_t pick =
+            done + (left == 2
+                        ? party->random.Next() >> 63
+                        : party->random.Below(static_cast<uint32_t>(left)));
+        std::swap(live[done], live[pick]);
+      }
+    }
+    const std::size_t k = live[done];
+    if (watched[k].LooksIdle()) continue;
+    Outcome outcome = Outcome::kWouldBlock;
+    std::size_t i = 0;
+    (void)(... || (i++ == k && (outcome = cases.Try(), true)));
+    if (outcome != Outcome::kWouldBlock) {
+      return {.chosen = k, .outcome = outcome};
+    }
+  }
+  return {.polled = default_case == kNoCase && count > 0};
+}
+
+// Runs the select; the caller finishes the case that is returned, which came to
+// `outcome`. Expanded where it is called, for the switch to the next goroutine
+// is in it (runtime/park.h).
+template <Order kOrder, typename... Cases>
+[[gnu::always_inline]] inline std::size_t SelectByType(Outcome& outcome,
+                                                       Cases&... cases) {
+  bool polled = false;
+  if constexpr (kPolledByType<Cases...>) {
+    const Tried tried = TryTyped<kOrder>(cases...);
+    if (tried.chosen != kNoCase) {
+      outcome = tried.outcome;
+      return tried.chosen;
+    }
+    polled = tried.polled;
+  }
+  Case bound[sizeof...(Cases)] = {cases.Bind()...};
+  SelectFrame frame;
+  std::size_t chosen = frame.Begin(bound, sizeof...(Cases), kOrder, polled);
+  while (chosen == SelectFrame::kWaits) {
+    runtime::FinishSleep(frame.sleeping, frame.to);
+    chosen = frame.Finish();
+  }
+  outcome = bound[chosen].outcome;
+  return chosen;
+}
+
+}  // namespace gochan::internal
+
+#endif  // GOCHAN_SELECT_INTERNAL_FAST_SELECT_H_
