@@ -33,14 +33,8 @@ using runtime::MonotonicNanos;
 MonotonicNanos DeadlineAfter(absl::Duration d) {
   const MonotonicNanos now = runtime::TimerNow();
   if (d <= absl::ZeroDuration()) return now;
-  // Rounded up: nothing fires early. The conversion saturates.
-  const int64_t nanos =
-      absl::ToInt64Nanoseconds(absl::Ceil(d, absl::Nanoseconds(1)));
+  const int64_t nanos = runtime::CeilNanos(d);
   return nanos >= kNever - now ? kNever : now + nanos;
-}
-
-int64_t PeriodOf(absl::Duration d) {
-  return absl::ToInt64Nanoseconds(absl::Ceil(d, absl::Nanoseconds(1)));
 }
 
 RecvChan<absl::Time> MakeChannel(absl::Duration d, int64_t period) {
@@ -201,7 +195,7 @@ Ticker::Ticker(absl::Duration d) {
   if (d <= absl::ZeroDuration()) {
     RaisePanic("non-positive interval for NewTicker");
   }
-  channel_ = MakeChannel(d, PeriodOf(d));
+  channel_ = MakeChannel(d, runtime::CeilNanos(d));
 }
 
 void Ticker::Stop() const {
@@ -216,7 +210,7 @@ void Ticker::Reset(absl::Duration d) const {
   if (channel_ == nullptr) {
     RaisePanic("time: Reset called on uninitialized Ticker");
   }
-  CoreOf(channel_).Set(DeadlineAfter(d), PeriodOf(d));
+  CoreOf(channel_).Set(DeadlineAfter(d), runtime::CeilNanos(d));
 }
 
 Timer AfterFunc(absl::Duration d, absl::AnyInvocable<void()> fn) {
@@ -231,7 +225,7 @@ RecvChan<absl::Time> After(absl::Duration d) {
 
 RecvChan<absl::Time> Tick(absl::Duration d) {
   if (d <= absl::ZeroDuration()) return nullptr;
-  return MakeChannel(d, PeriodOf(d));
+  return MakeChannel(d, runtime::CeilNanos(d));
 }
 
 absl::Time Now() { return absl::Now(); }

@@ -22,9 +22,7 @@ MonotonicNanos MonotonicAfterNanos(int64_t nanos) {
 }
 
 MonotonicNanos MonotonicAfter(absl::Duration d) {
-  // Rounded up: a timeout never fires early. ToInt64Nanoseconds saturates.
-  return MonotonicAfterNanos(
-      absl::ToInt64Nanoseconds(absl::Ceil(d, absl::Nanoseconds(1))));
+  return MonotonicAfterNanos(CeilNanos(d));
 }
 
 MonotonicNanos MonotonicAt(absl::Time time) {

@@ -44,6 +44,15 @@ inline uint64_t TicksPerSecond() {
 #endif
 }
 
+// In nanoseconds, rounded up: a time-out never comes early. Saturates.
+inline int64_t CeilNanos(absl::Duration d) {
+  const int64_t nanos = absl::ToInt64Nanoseconds(d);  // towards zero
+  return nanos != std::numeric_limits<int64_t>::max() &&
+                 absl::Nanoseconds(nanos) < d
+             ? nanos + 1
+             : nanos;
+}
+
 // Now + d, saturating: kNever if d is infinite or too far away; not later than
 // now if d <= 0.
 MonotonicNanos MonotonicAfter(absl::Duration d);

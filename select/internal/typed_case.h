@@ -21,6 +21,7 @@
 #include "chan/internal/element.h"
 #include "chan/internal/typed_core.h"
 #include "chan/panic.h"
+#include "runtime/clock.h"
 #include "runtime/source_location.h"
 #include "select/internal/case.h"
 
@@ -432,8 +433,7 @@ class PlainCaseOf {
 // infinite time is kNever.
 inline int64_t CeilNanos(absl::Duration d) {
   if (d == absl::InfiniteDuration()) return Case::kNever;
-  const int64_t nanos =
-      absl::ToInt64Nanoseconds(absl::Ceil(d, absl::Nanoseconds(1)));
+  const int64_t nanos = runtime::CeilNanos(d);
   return nanos == Case::kNever ? nanos - 1 : nanos;
 }
 
