@@ -32,6 +32,12 @@ from compare_peers import (BENCH, OUR_THREADS, OURS, ROOT, THREADS,
                            build, commit, measure, peers)
 
 
+# Workloads whose N is not how often, but how large: not divided, but for a look.
+LARGE = {"sieve", "sieve_select", "daisy_chain", "cancel_tree", "spawn_join_1m",
+         "timers_1m", "blocked_1m"}
+QUICK = 50
+
+
 def say(text):
     print(text, flush=True)
 
@@ -91,6 +97,9 @@ def arguments():
                         default=",".join(map(str, sorted({1, cpus}))),
                         help="numbers of workers (%(default)s)")
     parser.add_argument("--rounds", type=int, help="(5)")
+    parser.add_argument("--fraction", type=int, default=1, metavar="K",
+                        help="a K-th of the operations in each run, but for "
+                        "workloads whose N is a size: where an hour is too long")
     parser.add_argument("--count", action="store_true",
                         help="instructions, allocations and system calls of "
                         "ours instead: counted.md")
@@ -101,6 +110,8 @@ def arguments():
                         "--procs BUILD_DIR/results)")
     args = parser.parse_args()
     args.rounds = args.rounds or (2 if args.quick else 5)
+    if args.quick:
+        args.fraction = QUICK
     part = args.quick or args.only != "*" or args.peers or args.procs != (
         parser.get_default("procs"))
     args.procs = [int(p) for p in args.procs.split(",")]
@@ -154,7 +165,8 @@ def run_all(args, present, jobs, sizes, result):
     started = time.time()
     broken = set()  # what failed is not tried again
     for done, (procs, workload) in enumerate(jobs):
-        n = max(1, sizes[workload] // (50 if args.quick else 1))
+        whole = workload in LARGE and not args.quick
+        n = max(1, sizes[workload] // (1 if whole else args.fraction))
         taking_part = [p for p in present if workload in p.workloads
                        and procs >= p.workloads[workload][1]]
         for number in range(args.rounds):
@@ -212,7 +224,9 @@ def main():
          "included)"),
         ("rounds", f"{args.rounds}"
          + (", a fiftieth of the work: a look, not a measurement"
-            if args.quick else "")),
+            if args.quick else "")
+         + (f", each of 1/{args.fraction} of the operations in workloads.md"
+            if 1 < args.fraction < QUICK else "")),
     ]
     for path in compare_report.write(result, args.output):
         say(f"written: {path}")
