@@ -1120,7 +1120,9 @@ void Scheduler::TellOfSpare() {
 // comes back; it gets another thread at once if there is something to do.
 void Scheduler::Detach(Goroutine& g, const SourceLocation& site) {
   Worker& w = *g.worker;
-  g.note.Wait({WaitReason::kBlocking, &site}, w.coarse_now());
+  if constexpr (GOCHAN_REGISTRY) {
+    g.note.Wait({WaitReason::kBlocking, &site}, w.coarse_now());
+  }
   Thread& thread = *w.thread_;
   g.blocking = &thread;
   g.blocking_worker = &w;
@@ -1177,7 +1179,7 @@ void Scheduler::Attach(Goroutine& g) {
   if (was == Worker::kRunning) {
     // The thread's own stack sends the goroutine on its way, and is spare then.
     CheckNoLocksOf(g, "comes back from Blocking()", nullptr);
-    g.note.Run();
+    if constexpr (GOCHAN_REGISTRY) g.note.Run();
     SetCurrentParty(&thread.party);
     SwitchEhGlobals(*thread.eh_globals, g.eh, thread.eh);
     Publication publication{&SendYielder, &g};
@@ -1191,7 +1193,7 @@ void Scheduler::Attach(Goroutine& g) {
   thread.party.timers = &w->timers_;
   g.worker = w;
   g.timers = &w->timers_;
-  g.note.Run();
+  if constexpr (GOCHAN_REGISTRY) g.note.Run();
   // D1 release: the claim; pairs with D1 in CheckDeadlock().
   thread.in_blocking.store(0, std::memory_order_release);
   // As in EndSearch(): if all others are idle, nobody looks after it.

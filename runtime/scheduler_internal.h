@@ -24,6 +24,7 @@
 #include "runtime/lock_check.h"
 #include "runtime/park.h"
 #include "runtime/random.h"
+#include "runtime/registry.h"
 #include "runtime/run_queue.h"
 #include "runtime/scheduler.h"
 #include "runtime/timer_queue.h"
@@ -239,7 +240,7 @@ inline bool Worker::Tick() {
 }
 
 inline Fiber& Worker::EnterGoroutine(Fiber& from, Goroutine& g) {
-  g.note.Run();
+  if constexpr (GOCHAN_REGISTRY) g.note.Run();
   if (g.worker != this) {
     g.worker = this;
     g.timers = &timers_;
@@ -260,7 +261,11 @@ inline Fiber& Worker::Enter(Fiber& from, Runnable* r) {
 
 inline Fiber& Worker::Leave(Goroutine& g, const WaitInfo& why) {
   CheckNoLocksOf(g, "blocks", why.site);
-  g.note.Wait(why, coarse_now());
+  if constexpr (GOCHAN_REGISTRY) {
+    // Until the switch has saved it: for onlookers, see stack_copy.h.
+    g.context.sp = nullptr;
+    g.note.Wait(why, coarse_now());
+  }
   Runnable* r = nullptr;
   if (Tick() && queue_.TryTakeNext(&r)) [[likely]] {
     if (r != nullptr && r->MayGoOn()) [[likely]] {
