@@ -11,6 +11,7 @@
 #include "ctx/context.h"     // IWYU pragma: export
 #include "go/go.h"           // IWYU pragma: export
 #include "go/inspect.h"      // IWYU pragma: export
+#include "go/labels.h"       // IWYU pragma: export
 #include "go/signal.h"       // IWYU pragma: export
 #include "go/sync.h"         // IWYU pragma: export
 #include "select/bounded.h"  // IWYU pragma: export

@@ -34,9 +34,11 @@
 #include <tuple>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "runtime/goexit.h"
 #include "runtime/goroutine.h"
+#include "runtime/labels.h"
 #include "runtime/park.h"
 #include "runtime/scheduler.h"
 #include "runtime/source_location.h"
@@ -50,6 +52,9 @@ struct GoOptions {
   // Address space for its stack in bytes, rounded up to a power of two; memory
   // is used as it is touched. 0: 256 KiB.
   std::size_t stack_size = 0;
+  // Besides those that it inherits (go/labels.h), in place of those with the
+  // same keys.
+  std::vector<std::pair<std::string, std::string>> labels = {};
 };
 
 // -----------------------------------------------------------------------------
@@ -301,6 +306,7 @@ inline runtime::GoroutineOptions* NewOptions(GoOptions&& options) {
   auto* const made = new runtime::GoroutineOptions;
   made->name = std::move(options.name);
   made->stack_size = options.stack_size;
+  made->labels = runtime::MakeLabels(nullptr, std::move(options.labels));
   return made;
 }
 

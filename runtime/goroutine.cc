@@ -202,7 +202,10 @@ bool TaskReader::Read(uint32_t index, uint64_t id, bool with_stack,
       std::lock_guard lock(OptionsMutex(task));
       const GoroutineOptions* const options = task.options.LoadShared();
       if (!is(state)) continue;
-      if (options != nullptr) snapshot->name = options->name;
+      if (options != nullptr) {
+        snapshot->name = options->name;
+        snapshot->labels = options->labels;
+      }
     }
     return true;
   }

@@ -21,9 +21,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <type_traits>
+#include <utility>
+#include <vector>
 
 #include "runtime/arena.h"
 #include "runtime/atomic.h"
@@ -97,20 +100,26 @@ class SharedSite {
 // Task
 // -----------------------------------------------------------------------------
 
+// Keys and values, by ascending key; each key once.
+using Labels = std::vector<std::pair<std::string, std::string>>;
+using SharedLabels = std::shared_ptr<const Labels>;
+
 // Rare things that a goroutine may have.
 struct Goroutine;
 struct GoroutineOptions {
   std::string name;
   std::size_t stack_size = 0;  // 0: the default
+  // nullptr: none. Replaced by the goroutine itself, under OptionsMutex().
+  SharedLabels labels;
 };
 
 // Task::options: a pointer that onlookers may read while it changes.
 class SharedOptions {
  public:
   SharedOptions& operator=(GoroutineOptions* options) {
-    // T2: an onlooker who sees this, or a site that is stored after it, must
-    // not see the state of an earlier goroutine afterwards; pairs with the
-    // fence in TaskReader.
+    // T2: an onlooker who sees this, or what is stored after it, must not see
+    // the state of an earlier goroutine afterwards; pairs with the fence in
+    // TaskReader.
     std::atomic_thread_fence(std::memory_order_release);
     // T3 release: what it points to; pairs with T3 in LoadShared().
     pointer_.store(options, std::memory_order_release);
@@ -295,6 +304,7 @@ class TaskReader {
     uint64_t id = 0;
     uint64_t creator = 0;  // 0: none
     std::string name;
+    SharedLabels labels;
     SourceLocation site;
     bool started = false;
     GoroutineNote::Snapshot note;

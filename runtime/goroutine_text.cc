@@ -43,6 +43,15 @@ class Text {
     char name[512];
     return Add({name, ShortFunction(function, name, sizeof(name))});
   }
+  Text& AddLabels(const Labels& labels) {
+    FormatLabels(
+        labels,
+        [](void* self, std::string_view text) {
+          static_cast<Text*>(self)->Add(text);
+        },
+        this);
+    return *this;
+  }
   void Print(int fd) const {
     for (std::size_t done = 0; done < length_;) {
       const ssize_t n = write(fd, text_ + done, length_ - done);
@@ -217,6 +226,52 @@ std::size_t ShortFunction(const char* function, char* out, std::size_t room) {
 }
 
 // -----------------------------------------------------------------------------
+// Labels
+// -----------------------------------------------------------------------------
+
+namespace {
+
+bool IsPlain(char c) {
+  return IsWord(c) ||
+         std::string_view("-./:+@%=~").find(c) != std::string_view::npos;
+}
+
+}  // namespace
+
+void FormatLabels(const Labels& labels,
+                  void (*put)(void* out, std::string_view text), void* out) {
+  const auto put_text = [&](std::string_view text) {
+    bool plain = !text.empty();
+    for (const char c : text) plain = plain && IsPlain(c);
+    if (plain) return put(out, text);
+    put(out, "\"");
+    for (std::size_t i = 0; i < text.size(); ++i) {
+      const auto c = static_cast<unsigned char>(text[i]);
+      if (c == '"' || c == '\\') {
+        put(out, "\\");
+        put(out, text.substr(i, 1));
+      } else if (c < ' ' || c == 0x7f) {
+        constexpr std::string_view kHex = "0123456789abcdef";
+        put(out, "\\x");
+        put(out, kHex.substr(c >> 4, 1));
+        put(out, kHex.substr(c & 15, 1));
+      } else {
+        put(out, text.substr(i, 1));
+      }
+    }
+    put(out, "\"");
+  };
+  put(out, "{");
+  for (std::size_t i = 0; i < labels.size(); ++i) {
+    if (i != 0) put(out, ", ");
+    put_text(labels[i].first);
+    put(out, ": ");
+    put_text(labels[i].second);
+  }
+  put(out, "}");
+}
+
+// -----------------------------------------------------------------------------
 // Reports
 // -----------------------------------------------------------------------------
 
@@ -230,6 +285,9 @@ void PrintGoroutine(int fd, const Task& task, const char* state) {
     // As much as leaves room for the rest.
     const std::string_view name = options->name;
     text.Add(" \"").Add(name.substr(0, 256)).Add("\"");
+  }
+  if (options != nullptr && options->labels != nullptr) {
+    text.Add(" ").AddLabels(*options->labels);
   }
   const SourceLocation site = task.site.Load();
   text.Add(":\ncreated by ").AddFunction(site.function_name());

@@ -29,6 +29,7 @@
 #include "runtime/futex.h"
 #include "runtime/goexit.h"
 #include "runtime/goroutine_text.h"
+#include "runtime/labels.h"
 #include "runtime/lock_check.h"
 #include "runtime/parking_lot.h"
 #include "runtime/sanitizers.h"
@@ -842,7 +843,8 @@ void Scheduler::Run(void* arg, void* carried) {
     Runnable* r = w.Pick();
     if (r != nullptr && r->IsTask()) {
       Task& next = *static_cast<Task*>(r);
-      if (!GOCHAN_TSAN && !next.IsAbandoned() && next.options == nullptr &&
+      if (!GOCHAN_TSAN && !next.IsAbandoned() &&
+          (next.options == nullptr || next.options->stack_size == 0) &&
           g.stack.size == Stack::kDefaultSize) {
         Bind(g, next);  // runs at once, on this warm stack
         continue;
@@ -931,6 +933,16 @@ Task& Scheduler::MakeTask(GoroutineOptions* options,
     // Throws if there is still none; else it waits in the pool.
     Stack::Free(Stack::Allocate());
   }
+  uint64_t creator = 0;
+  if (const Goroutine* const g = CurrentGoroutine()) [[likely]] {
+    // Relaxed: written before it began.
+    creator = g->task->id.load(std::memory_order_relaxed);
+    const GoroutineOptions* const its = g->task->options;
+    if (its != nullptr) [[unlikely]]
+      options = InheritLabels(options, its->labels);
+  } else if (w == nullptr) {
+    options = InheritThreadLabels(options);
+  }
   Task* task;
   if (w != nullptr && w->spare_task_count_ != 0) [[likely]] {
     task = &TaskArena::At(w->spare_tasks_);
@@ -943,6 +955,7 @@ Task& Scheduler::MakeTask(GoroutineOptions* options,
   task->flags.store(Runnable::kTask, std::memory_order_relaxed);
   task->options = options;
   task->site.Store(site);
+  task->creator.store(creator, std::memory_order_relaxed);
   return *task;
 }
 
@@ -968,7 +981,6 @@ void Scheduler::Launch(Task& task, uint64_t id) {
     foreign_spawned.fetch_add(1, std::memory_order_relaxed);
   }
   task.id.store(id, std::memory_order_relaxed);  // released by the state
-  task.creator.store(CurrentGoroutineId(), std::memory_order_relaxed);
   // T1 release: for onlookers.
   task.state.store(Task::kPending, std::memory_order_release);
   if (w != nullptr) [[likely]] {
