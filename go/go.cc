@@ -5,8 +5,6 @@
 
 #include <unistd.h>
 
-#include <cerrno>
-#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -43,15 +41,7 @@ namespace {
                          : "fatal error: all goroutines are asleep - "
                            "deadlock!\n";
   if (!dump.empty()) text += '\n' + dump;
-  for (std::size_t done = 0; done < text.size();) {
-    const ssize_t n =
-        write(STDERR_FILENO, text.data() + done, text.size() - done);
-    if (n > 0) {
-      done += static_cast<std::size_t>(n);
-    } else if (n == 0 || errno != EINTR) {
-      break;
-    }
-  }
+  WriteToStderr(text);
   _exit(2);
 }
 

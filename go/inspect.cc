@@ -3,17 +3,28 @@
 
 #include "go/inspect.h"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
+#include <csignal>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <string>
+#include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 #include "chan/internal/element.h"
 #include "chan/internal/waiter.h"
+#include "go/signal.h"
+#include "go/stack_trace.h"
 #include "runtime/clock.h"
 #include "runtime/goroutine.h"
 #include "runtime/goroutine_text.h"
@@ -37,23 +48,6 @@ struct Found {
   uint64_t creator;
   uint32_t index;
 };
-
-std::vector<Found> FindAll() {
-  std::vector<Found> all;
-  TaskReader::ForEach([&all](uint32_t index, uint64_t id, uint64_t creator) {
-    all.push_back({id, creator, index});
-  });
-  std::sort(all.begin(), all.end(),
-            [](const Found& a, const Found& b) { return a.id < b.id; });
-  return all;
-}
-
-SourceSite ToSite(const SourceLocation& site) {
-  if (site.line() == 0) return {};
-  char function[512];
-  runtime::ShortFunction(site.function_name(), function, sizeof(function));
-  return {function, site.file_name(), static_cast<int>(site.line())};
-}
 
 // Has its partner woken it? Records are type-stable.
 bool IsWoken(void* waiter) {
@@ -90,93 +84,199 @@ void AddTarget(const runtime::GoroutineNote::Snapshot& note,
   targets->push_back(std::move(target));
 }
 
-// Who has started whom, by those that were found.
-std::vector<uint64_t> Ancestors(const std::vector<Found>& all, uint64_t id) {
-  std::vector<uint64_t> ancestors;
-  while (id != 0 && ancestors.size() < kMaxAncestors) {
-    ancestors.push_back(id);
-    const auto at = std::lower_bound(
-        all.begin(), all.end(), id,
-        [](const Found& found, uint64_t wanted) { return found.id < wanted; });
-    if (at == all.end() || at->id != id) break;
-    id = at->creator;
-  }
-  return ancestors;
+// -----------------------------------------------------------------------------
+// One dump
+// -----------------------------------------------------------------------------
+
+// Those that were there when it was made, and what is worth finding out once
+// for all of them.
+class Dump {
+ public:
+  Dump();
+
+  const std::vector<Found>& all() const { return all_; }
+  // nullptr: it is not there.
+  const Found* Find(uint64_t id) const;
+
+  // False: it has ended.
+  bool Describe(const Found& found, bool with_bytes, GoroutineInfo* info);
+
+ private:
+  // A SourceLocation by what it consists of, which is constant.
+  using SiteKey = std::tuple<const char*, const char*, uint_least32_t>;
+
+  const SourceSite& Site(const SourceLocation& site);
+  void AddAncestors(uint64_t creator, GoroutineInfo* info);
+
+  std::vector<Found> all_;
+  std::map<SiteKey, SourceSite> sites_;
+  internal::StackTracer tracer_;
+};
+
+Dump::Dump() {
+  TaskReader::ForEach([this](uint32_t index, uint64_t id, uint64_t creator) {
+    all_.push_back({id, creator, index});
+  });
+  std::sort(all_.begin(), all_.end(),
+            [](const Found& a, const Found& b) { return a.id < b.id; });
 }
 
-// False: it has ended.
-bool Describe(const std::vector<Found>& all, const Found& found,
-              bool with_stack, GoroutineInfo* info) {
+const SourceSite& Dump::Site(const SourceLocation& site) {
+  const auto [at, fresh] = sites_.try_emplace(
+      SiteKey(site.file_name(), site.function_name(), site.line()));
+  if (fresh && site.line() != 0) {
+    char function[512];
+    runtime::ShortFunction(site.function_name(), function, sizeof(function));
+    at->second = {function, site.file_name(), static_cast<int>(site.line())};
+  }
+  return at->second;
+}
+
+const Found* Dump::Find(uint64_t id) const {
+  const auto at = std::lower_bound(
+      all_.begin(), all_.end(), id,
+      [](const Found& found, uint64_t wanted) { return found.id < wanted; });
+  return at == all_.end() || at->id != id ? nullptr : &*at;
+}
+
+// Who has started whom, by those that were found.
+void Dump::AddAncestors(uint64_t creator, GoroutineInfo* info) {
+  while (creator != 0 && info->ancestors.size() < kMaxAncestors) {
+    info->ancestors.push_back(creator);
+    SourceLocation site;
+    const Found* const found = Find(creator);
+    const bool lives =
+        found != nullptr && TaskReader::ReadSite(found->index, creator, &site);
+    info->ancestor_sites.push_back(lives ? Site(site) : SourceSite{});
+    if (found == nullptr) return;
+    creator = found->creator;
+  }
+}
+
+bool Dump::Describe(const Found& found, bool with_bytes, GoroutineInfo* info) {
   TaskReader::Snapshot task;
   bool woken = false;
-  if (!TaskReader::Read(found.index, found.id, with_stack, &IsWoken, &task,
+  if (!TaskReader::Read(found.index, found.id, with_bytes, &IsWoken, &task,
                         &woken)) {
     return false;
   }
   *info = {};
   info->id = task.id;
   info->name = std::move(task.name);
-  info->created_at = ToSite(task.site);
-  info->ancestors = Ancestors(all, task.creator);
+  if (task.labels != nullptr) info->labels = *task.labels;
+  info->created_at = Site(task.site);
+  AddAncestors(task.creator, info);
   info->stack_bytes = task.stack_bytes;
   const runtime::GoroutineNote::Snapshot& note = task.note;
   if (note.reason == WaitReason::kNone) {
     info->state = task.started ? "running" : "runnable";
     return true;
   }
-  info->state = note.reason == WaitReason::kBlocking ? "blocking call"
-                : woken                              ? "runnable"
-                                                     : "waiting";
+  const bool parked = note.reason != WaitReason::kBlocking;
+  info->state = !parked ? "blocking call" : woken ? "runnable" : "waiting";
   info->wait_reason = runtime::WaitReasonName(note.reason);
-  info->blocked_at = ToSite(note.site);
-  info->stack = {info->blocked_at};
+  info->blocked_at = Site(note.site);
   AddTarget(note, &info->waits_on);
   if (note.since != 0) {
     info->waiting_for =
         std::max(absl::ZeroDuration(),
                  absl::Nanoseconds(runtime::MonotonicNow() - note.since));
   }
+  if (info->blocked_at.line != 0) info->stack.push_back(info->blocked_at);
+  if (parked) {
+    tracer_.Trace(found.index, found.id, note.word, info->blocked_at,
+                  &info->stack);
+  }
   return true;
 }
 
 void AppendSite(const SourceSite& site, std::string* out) {
-  absl::StrAppend(out, site.function, "\n\t", site.file, ":", site.line, "\n");
+  absl::StrAppend(out, site.function, "\n\t", site.file);
+  if (site.line != 0) absl::StrAppend(out, ":", site.line);
+  *out += '\n';
+}
+
+void DumpAndGoOn(int signal) {
+  std::string text = "signal " + std::to_string(signal);
+  if (signal == SIGQUIT) text = "SIGQUIT: quit";
+  internal::WriteToStderr(absl::StrCat(text, "\n\n", GoroutineDump()));
+}
+
+void DumpAndExit(int signal) {
+  DumpAndGoOn(signal);
+  _exit(2);
 }
 
 }  // namespace
 
-std::vector<GoroutineInfo> Goroutines() {
-  const std::vector<Found> all = FindAll();
-  std::vector<GoroutineInfo> infos;
-  infos.reserve(all.size());
-  for (const Found& found : all) {
+void ForEachGoroutine(absl::FunctionRef<bool(GoroutineInfo& info)> visit) {
+  Dump dump;
+  for (const Found& found : dump.all()) {
     GoroutineInfo info;
-    if (Describe(all, found, /*with_stack=*/true, &info)) {
+    if (dump.Describe(found, /*with_bytes=*/true, &info) && !visit(info)) {
+      return;
+    }
+  }
+}
+
+std::vector<GoroutineInfo> Goroutines() {
+  std::vector<GoroutineInfo> infos;
+  ForEachGoroutine([&infos](GoroutineInfo& info) {
+    infos.push_back(std::move(info));
+    return true;
+  });
+  return infos;
+}
+
+std::string GoroutineDump() {
+  Dump dump;
+  std::string out;
+  std::size_t dumped = 0;
+  std::size_t seen = 0;
+  for (; seen < dump.all().size() && dumped < kMaxDumped; ++seen) {
+    GoroutineInfo info;
+    if (!dump.Describe(dump.all()[seen], /*with_bytes=*/false, &info)) continue;
+    if (dumped++ != 0) out += '\n';
+    internal::AppendGoroutine(info, &out);
+  }
+  if (seen < dump.all().size()) {
+    absl::StrAppend(&out, "\n... and ", dump.all().size() - seen,
+                    " more goroutines\n");
+  }
+  return out;
+}
+
+void DumpOnSignal(int signal, AfterDump then) {
+  internal::CallOnSignal(
+      signal, then == AfterDump::kExit ? &DumpAndExit : &DumpAndGoOn);
+}
+
+namespace internal {
+
+std::vector<GoroutineInfo> DescribeGoroutines(absl::Span<const uint64_t> ids) {
+  Dump dump;
+  std::vector<GoroutineInfo> infos;
+  infos.reserve(ids.size());
+  for (const uint64_t id : ids) {
+    const Found* const found = dump.Find(id);
+    GoroutineInfo info;
+    if (found != nullptr && dump.Describe(*found, /*with_bytes=*/true, &info)) {
       infos.push_back(std::move(info));
     }
   }
   return infos;
 }
 
-std::string GoroutineDump() {
-  const std::vector<Found> all = FindAll();
-  std::string out;
-  std::size_t dumped = 0;
-  std::size_t seen = 0;
-  for (; seen < all.size() && dumped < kMaxDumped; ++seen) {
-    GoroutineInfo info;
-    if (!Describe(all, all[seen], /*with_stack=*/false, &info)) continue;
-    if (dumped++ != 0) out += '\n';
-    internal::AppendGoroutine(info, &out);
+void WriteToStderr(std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t n = write(STDERR_FILENO, text.data(), text.size());
+    if (n > 0) {
+      text.remove_prefix(static_cast<std::size_t>(n));
+    } else if (n == 0 || errno != EINTR) {
+      return;
+    }
   }
-  if (seen < all.size()) {
-    absl::StrAppend(&out, "\n... and ", all.size() - seen,
-                    " more goroutines\n");
-  }
-  return out;
 }
-
-namespace internal {
 
 void AppendGoroutine(const GoroutineInfo& info, std::string* out) {
   absl::StrAppend(out, "goroutine ", info.id, " [",
@@ -187,6 +287,15 @@ void AppendGoroutine(const GoroutineInfo& info, std::string* out) {
   }
   *out += ']';
   if (!info.name.empty()) absl::StrAppend(out, " \"", info.name, "\"");
+  if (!info.labels.empty()) {
+    *out += ' ';
+    runtime::FormatLabels(
+        info.labels,
+        [](void* text, std::string_view piece) {
+          static_cast<std::string*>(text)->append(piece);
+        },
+        out);
+  }
   *out += ":\n";
   for (const SourceSite& site : info.stack) AppendSite(site, out);
   *out += "created by ";

@@ -9,7 +9,12 @@
 #include <semaphore.h>
 #include <signal.h>
 #include <string.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
+#include <algorithm>
 #include <atomic>
 #include <cctype>
 #include <cstddef>
@@ -27,6 +32,7 @@
 #include "chan/chan.h"
 #include "chan/panic.h"
 #include "ctx/context.h"
+#include "runtime/scheduler.h"
 
 namespace gochan {
 
@@ -124,26 +130,42 @@ absl::Status CauseOf(int signal) {
   return absl::CancelledError(text + " signal received");
 }
 
-// Either a channel or a context to cancel.
+// Either a channel, or a context to cancel, or a function to call.
 struct Listener {
   SignalSet wants;
   SendChan<int> ch;
   std::shared_ptr<const CancelCauseFunc> cancel;
+  void (*fn)(int signal) = nullptr;
+
+  bool IsFor(const SendChan<int>& channel) const {
+    return cancel == nullptr && fn == nullptr && ch == channel;
+  }
 };
 
-// Contexts are cancelled when the mutex has been released: their callbacks may
-// call us.
-class Cancellations {
+// Contexts are cancelled, and functions called, when the mutex has been
+// released: they may call us.
+class Calls {
  public:
-  void Add(std::shared_ptr<const CancelCauseFunc> cancel, int signal) {
-    list_.emplace_back(std::move(cancel), signal);
+  void Add(const Listener& listener, int signal) {
+    list_.push_back({listener.cancel, listener.fn, signal});
   }
   void Run() {
-    for (auto& [cancel, signal] : list_) (*cancel)(CauseOf(signal));
+    for (const Call& call : list_) {
+      if (call.cancel != nullptr) {
+        (*call.cancel)(CauseOf(call.signal));
+      } else {
+        call.fn(call.signal);
+      }
+    }
   }
 
  private:
-  std::vector<std::pair<std::shared_ptr<const CancelCauseFunc>, int>> list_;
+  struct Call {
+    std::shared_ptr<const CancelCauseFunc> cancel;
+    void (*fn)(int signal);
+    int signal;
+  };
+  std::vector<Call> list_;
 };
 
 // A mutex serves here: no channel operation goes through it, and what is done
@@ -160,26 +182,40 @@ class Registry {
     std::lock_guard<std::mutex> lock(mutex_);
     StartThread();
     for (Listener& listener : listeners_) {
-      if (listener.cancel == nullptr && listener.ch == ch) {
+      if (listener.IsFor(ch)) {
         listener.wants |= wants;
         Catch(wants);
         return;
       }
     }
-    listeners_.push_back({wants, ch, nullptr});
+    listeners_.push_back({wants, ch, nullptr, nullptr});
+    TellRuntime();
     Catch(wants);
   }
 
   void Listen(std::shared_ptr<const CancelCauseFunc> cancel, SignalSet wants) {
     std::lock_guard<std::mutex> lock(mutex_);
     StartThread();
-    listeners_.push_back({wants, nullptr, std::move(cancel)});
+    listeners_.push_back({wants, nullptr, std::move(cancel), nullptr});
+    TellRuntime();
+    Catch(wants);
+  }
+
+  void Listen(void (*fn)(int signal), SignalSet wants) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    StartThread();
+    std::erase_if(listeners_, [wants](Listener& listener) {
+      if (listener.fn != nullptr) listener.wants &= ~wants;
+      return listener.fn != nullptr && listener.wants == 0;
+    });
+    listeners_.push_back({wants, nullptr, nullptr, fn});
+    TellRuntime();
     Catch(wants);
   }
 
   template <typename Predicate>
   void StopListening(Predicate is_it) {
-    Cancellations cancellations;
+    Calls calls;
     std::vector<Listener> gone;  // destroyed without the mutex
     {
       std::lock_guard<std::mutex> lock(mutex_);
@@ -191,7 +227,7 @@ class Registry {
       Restore(wanted & ~wanted_by_others, kCaught);
       // What has arrived is sent while the listener still is there.
       while (handlers.load() != 0) sched_yield();
-      SendArrived(cancellations);
+      SendArrived(calls);
       for (size_t i = 0; i < listeners_.size();) {
         if (is_it(listeners_[i])) {
           gone.push_back(std::move(listeners_[i]));
@@ -200,13 +236,14 @@ class Registry {
           ++i;
         }
       }
+      TellRuntime();
     }
-    cancellations.Run();
+    calls.Run();
   }
 
   // Nobody wants `set` any more; ignore it, or restore what was before.
   void Cancel(SignalSet set, bool ignore) {
-    Cancellations cancellations;
+    Calls calls;
     std::vector<Listener> gone;
     {
       std::lock_guard<std::mutex> lock(mutex_);
@@ -217,7 +254,7 @@ class Registry {
         Restore(set, kIgnored);
       }
       while (handlers.load() != 0) sched_yield();
-      SendArrived(cancellations);
+      SendArrived(calls);
       for (size_t i = 0; i < listeners_.size();) {
         listeners_[i].wants &= ~set;
         if (listeners_[i].wants == 0 && listeners_[i].cancel == nullptr) {
@@ -227,8 +264,9 @@ class Registry {
           ++i;
         }
       }
+      TellRuntime();
     }
-    cancellations.Run();
+    calls.Run();
   }
 
  private:
@@ -278,14 +316,14 @@ class Registry {
     }
   }
 
-  void SendArrived(Cancellations& cancellations) {
+  void SendArrived(Calls& calls) {
     const SignalSet set = arrived.exchange(0);
     for (int signal = 1; set != 0 && signal <= kSignals; ++signal) {
       if ((set & BitOf(signal)) == 0) continue;
       for (const Listener& listener : listeners_) {
         if ((listener.wants & BitOf(signal)) == 0) continue;
-        if (listener.cancel != nullptr) {
-          cancellations.Add(listener.cancel, signal);
+        if (listener.cancel != nullptr || listener.fn != nullptr) {
+          calls.Add(listener, signal);
         } else {
           (void)listener.ch.TrySend(signal);  // full: missed
         }
@@ -293,6 +331,18 @@ class Registry {
     }
   }
 
+  // As long as nobody can be woken by a signal, our thread does not stand in
+  // the way of a deadlock.
+  void TellRuntime() {
+    if (!started_) return;
+    const bool quiet =
+        !calling_ &&
+        std::all_of(listeners_.begin(), listeners_.end(),
+                    [](const Listener& l) { return l.fn != nullptr; });
+    runtime::SetQuietThread(thread_id_.load(), quiet);
+  }
+
+  // Returns once it runs.
   void StartThread() {
     if (started_) return;
     started_ = true;
@@ -318,24 +368,40 @@ class Registry {
     pthread_setname_np(thread, "gochan-signals");
 #endif
     pthread_detach(thread);
+    while (thread_id_.load() == 0) sched_yield();
   }
 
   [[noreturn]] void Run() {
+#if defined(__linux__)
+    thread_id_.store(static_cast<int32_t>(syscall(SYS_gettid)));
+#else
+    thread_id_.store(-1);  // which no thread has
+#endif
     for (;;) {
       while (sem_wait(&something_arrived) != 0) {
       }
-      Cancellations cancellations;
+      Calls calls;
       {
         std::lock_guard<std::mutex> lock(mutex_);
-        SendArrived(cancellations);
+        calling_ = true;
+        TellRuntime();
+        SendArrived(calls);
       }
-      cancellations.Run();
+      calls.Run();
+      std::lock_guard<std::mutex> lock(mutex_);
+      calling_ = false;
+      TellRuntime();
     }
   }
+
+  // The kernel's number of our thread; 0: it does not run yet. Written by it,
+  // once. seq_cst: rare.
+  std::atomic<int32_t> thread_id_{0};
 
   std::mutex mutex_;
   // All of this under mutex_; listeners_ in the order of their first call.
   bool started_ = false;
+  bool calling_ = false;  // our thread sends, or is in a call
   Disposition dispositions_[kSignals + 1] = {};
   std::vector<Listener> listeners_;
 };
@@ -348,9 +414,8 @@ void Notify(SendChan<int> ch, std::initializer_list<int> signals) {
 }
 
 void StopNotify(SendChan<int> ch) {
-  Registry::Get().StopListening([&](const Listener& listener) {
-    return listener.cancel == nullptr && listener.ch == ch;
-  });
+  Registry::Get().StopListening(
+      [&](const Listener& listener) { return listener.IsFor(ch); });
 }
 
 void IgnoreSignals(std::initializer_list<int> signals) {
@@ -375,4 +440,11 @@ std::pair<Context, CancelFunc> NotifyContext(
           })};
 }
 
+namespace internal {
+
+void CallOnSignal(int signal, void (*fn)(int signal)) {
+  Registry::Get().Listen(fn, SetOf({signal}));
+}
+
+}  // namespace internal
 }  // namespace gochan

@@ -75,6 +75,14 @@ void ResetSignals(std::initializer_list<int> signals);
 [[nodiscard]] std::pair<Context, CancelFunc> NotifyContext(
     Context parent, std::initializer_list<int> signals);
 
+namespace internal {
+
+// fn(signal) is called when `signal` arrives, by a thread of ours, in place of
+// the function of an earlier call for it. It may block, but then nobody is
+// notified of other signals.
+void CallOnSignal(int signal, void (*fn)(int signal));
+
+}  // namespace internal
 }  // namespace gochan
 
 #endif  // GOCHAN_GO_SIGNAL_H_

@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <cstring>
 #include <mutex>
+#include <string>
 
 namespace gochan::runtime {
 
@@ -148,6 +149,40 @@ bool TaskReader::IsCommitted(uint32_t first) {
     known.store(first + kTaskBatch, std::memory_order_relaxed);
   }
   return true;
+}
+
+bool TaskReader::ReadSite(uint32_t index, uint64_t id, SourceLocation* site) {
+  const Task& task = TaskArena::At(index);
+  const auto is_it = [&] {
+    // Acquire: the fields (T1), or that they are not of this life.
+    return task.state.load(std::memory_order_acquire) != Task::kFree &&
+           task.id.load(std::memory_order_relaxed) == id;
+  };
+  if (!is_it()) return false;
+  const SourceLocation found = task.site.Load();
+  // T2: as in Read().
+  std::atomic_thread_fence(std::memory_order_acquire);
+  if (!is_it()) return false;
+  *site = found;
+  return true;
+}
+
+bool TaskReader::IsStill(uint32_t index, uint64_t id, uint64_t word) {
+  // What the caller has read comes before all of this; pairs with the fences in
+  // Wait() and SharedOptions.
+  std::atomic_thread_fence(std::memory_order_acquire);
+  const Task& task = TaskArena::At(index);
+  // Acquire: the goroutine (T1). The same id before and after: its own word.
+  if (task.state.load(std::memory_order_acquire) != Task::kStarted ||
+      task.id.load(std::memory_order_relaxed) != id) {
+    return false;
+  }
+  if (task.goroutine.load(std::memory_order_relaxed)->note.Word() != word) {
+    return false;
+  }
+  // Relaxed, both: after the word, which was acquired.
+  return task.state.load(std::memory_order_relaxed) == Task::kStarted &&
+         task.id.load(std::memory_order_relaxed) == id;
 }
 
 bool TaskReader::Read(uint32_t index, uint64_t id, bool with_stack,

@@ -337,6 +337,13 @@ class TaskReader {
                    bool (*woken)(void* waiter), Snapshot* snapshot,
                    bool* is_woken);
 
+  // Where it was started, if it lives.
+  static bool ReadSite(uint32_t index, uint64_t id, SourceLocation* site);
+
+  // Is it still in the wait that was read as GoroutineNote::Snapshot::word? So
+  // what was read of it in between is of that wait too.
+  static bool IsStill(uint32_t index, uint64_t id, uint64_t word);
+
  private:
   // Batches are counted before they have memory, for a moment.
   static bool IsCommitted(uint32_t first);

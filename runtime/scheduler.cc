@@ -157,6 +157,8 @@ class Scheduler : public WorkerCounts {
   }
   static bool CheckDeadlock(uint64_t seen);
   static bool ForeignThreads();
+  static void SetQuiet(int32_t tid, bool is_quiet);
+  static bool IsQuiet(int32_t tid);
 
   // --- state
   static inline constinit Atomic<uint64_t> idle[kWords] = {};
@@ -192,6 +194,9 @@ class Scheduler : public WorkerCounts {
   static inline constinit Atomic<uint32_t> main_exited{0};
   static inline constinit Atomic<DeadlockHook> deadlock_hook{nullptr};
   static inline constinit Atomic<int32_t> main_tid{0};
+  // SetQuietThread(); 0: nobody. Relaxed: who changes them runs, so there is no
+  // deadlock at that moment.
+  static inline constinit Atomic<int32_t> quiet[8] = {};
   static inline constinit Atomic<uint64_t> abandoned{0};
 };
 
@@ -1320,6 +1325,28 @@ void SetDeadlockHook(DeadlockHook hook) {
   Scheduler::deadlock_hook.store(hook, std::memory_order_release);
 }
 
+void SetQuietThread(int32_t tid, bool quiet) {
+  Scheduler::SetQuiet(tid, quiet);
+}
+
+void Scheduler::SetQuiet(int32_t tid, bool is_quiet) {
+  if (is_quiet == IsQuiet(tid)) return;
+  for (Atomic<int32_t>& one : quiet) {
+    int32_t from = is_quiet ? 0 : tid;
+    if (one.compare_exchange(from, is_quiet ? tid : 0,
+                             std::memory_order_relaxed)) {
+      return;
+    }
+  }
+}
+
+bool Scheduler::IsQuiet(int32_t tid) {
+  for (const Atomic<int32_t>& one : quiet) {
+    if (one.load(std::memory_order_relaxed) == tid) return true;
+  }
+  return false;
+}
+
 void Scheduler::RunMain(Task& task, const int* status) {
   main_done.store(0, std::memory_order_relaxed);
   main_exited.store(0, std::memory_order_relaxed);
@@ -1435,7 +1462,8 @@ bool Scheduler::ForeignThreads() {
     const auto tid =
         static_cast<int32_t>(std::strtol(entry->d_name, nullptr, 10));
     if (tid == 0 || tid == main_tid.load(std::memory_order_relaxed) ||
-        tid == Timer::ThreadId()) {
+        tid == Timer::ThreadId() ||
+        IsQuiet(tid)) {
       continue;
     }
     const uint32_t end = ThreadArena::HighWater();

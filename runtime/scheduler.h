@@ -96,6 +96,12 @@ void MainHasExited();
 using DeadlockHook = void (*)(bool main_exited);
 void SetDeadlockHook(DeadlockHook hook);
 
+// The thread with that number, which the runtime has not started, wakes nobody
+// for the time being (or may again), so it does not keep deadlocks from being
+// seen. To be called by somebody who keeps them from being seen himself. Up to
+// eight; more count as any other.
+void SetQuietThread(int32_t tid, bool quiet);
+
 // For tests.
 struct SchedulerStats {
   int workers;

@@ -9,6 +9,7 @@
 #endif
 
 #include <signal.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -18,7 +19,9 @@
 #include <optional>
 #include <regex>
 #include <string>
+#include <string_view>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "absl/time/time.h"
@@ -26,9 +29,12 @@
 #include "chan/internal/core.h"
 #include "chan/panic.h"
 #include "go/go.h"
+#include "go/labels.h"
+#include "go/signal.h"
 #include "go/sync.h"
 #include "go/time.h"
 #include "gtest/gtest.h"
+#include "runtime/unwind.h"
 #include "select/select.h"
 #include "test/util/child.h"
 #include "test/util/parties.h"
@@ -107,6 +113,11 @@ PARTY_TEST(InspectTest, NamesSitesAndAncestors) {
   ASSERT_GE(low.ancestors.size(), 2u);
   EXPECT_EQ(low.ancestors[0], child);
   EXPECT_EQ(low.ancestors[1], GoroutineId());
+  ASSERT_EQ(low.ancestor_sites.size(), low.ancestors.size());
+  // Both were started by a party.
+  EXPECT_EQ(low.ancestor_sites[0].function, low.ancestor_sites[1].function);
+  EXPECT_NE(low.ancestor_sites[0].file.find("parties.h"), std::string::npos);
+  EXPECT_GT(low.ancestor_sites[0].line, 0);
   EXPECT_TRUE(low.labels.empty());
 
   const GoroutineInfo middle = Await(child, "waiting", "chan receive");
@@ -133,6 +144,8 @@ PARTY_TEST(InspectTest, AncestorsEndWithTheFirstThatHasEnded) {
   while (child == 0 || Find(child).has_value()) patience.Wait("it lives on");
   const GoroutineInfo info = Await(grandchild, "waiting", "chan receive");
   EXPECT_EQ(info.ancestors, std::vector<uint64_t>{child});
+  ASSERT_EQ(info.ancestor_sites.size(), 1u);
+  EXPECT_EQ(info.ancestor_sites[0].line, 0);
   never.Close();
   while (Find(grandchild).has_value()) patience.Wait("it lives on");
 }
@@ -254,8 +267,11 @@ GoroutineInfo InfoWhile(const std::string& reason,
   });
   GoroutineInfo info = Await(id, "waiting", reason);
   EXPECT_TRUE(IsHere(info.blocked_at, line)) << reason;
-  EXPECT_EQ(info.stack.size(), 1u);
-  EXPECT_EQ(info.stack[0].line, info.blocked_at.line);
+  if (info.stack.empty()) {
+    ADD_FAILURE() << "no stack";
+  } else {
+    EXPECT_EQ(info.stack[0].line, info.blocked_at.line);
+  }
   EXPECT_GE(info.waiting_for, absl::ZeroDuration());
   EXPECT_LT(info.waiting_for, absl::Hours(24));
   wake();
@@ -474,6 +490,384 @@ PARTY_TEST(InspectTest, StackBytesAreThoseInUse) {
 }
 
 // -----------------------------------------------------------------------------
+// Who has called
+// -----------------------------------------------------------------------------
+
+// So that a call is none at the end of its function, which leaves no frame.
+[[gnu::always_inline]] inline void Return() { __asm__ __volatile__(""); }
+
+template <typename F>
+[[gnu::noinline]] void Inner(F& wait) {
+  wait();
+  Return();
+}
+template <typename F>
+[[gnu::noinline]] void Middle(F& wait) {
+  Inner(wait);
+  Return();
+}
+template <typename F>
+[[gnu::noinline]] void Outer(F& wait) {
+  Middle(wait);
+  Return();
+}
+
+// "Inner, Middle, Outer" if they are there in this order, one right after the
+// other, and nothing of the library's is above or below.
+std::string ThreeOf(const GoroutineInfo& info) {
+  std::string found;
+  for (const SourceSite& site : info.stack) {
+    std::string_view name = site.function;
+    constexpr std::string_view kHere = "gochan::{anonymous}::";
+    EXPECT_FALSE(name.starts_with("gochan::runtime::")) << name;
+    EXPECT_FALSE(name.starts_with("gochan::internal::")) << name;
+    EXPECT_NE(name, "gochan_context_entry()");
+    if (site.line == 0) {
+      EXPECT_NE(site.file.find("inspect_test+0x"), std::string::npos)
+          << site.file;
+    }
+    if (!name.starts_with(kHere)) continue;
+    name.remove_prefix(kHere.size());
+    for (const std::string_view one : {"Inner", "Middle", "Outer"}) {
+      // blocked_at may be of Inner, by another way to write it.
+      if (name.starts_with(one) && !found.ends_with(one)) {
+        if (!found.empty()) found += ", ";
+        found += one;
+      }
+    }
+  }
+  return found;
+}
+
+#if GOCHAN_UNWIND
+constexpr char kThree[] = "Inner, Middle, Outer";
+#else
+constexpr char kThree[] = "";
+#endif
+
+// The stack of one that waits in `wait`, three functions deep.
+template <typename F>
+void ExpectThree(const std::string& reason, F wait,
+                 const std::function<void()>& wake) {
+  const GoroutineInfo info = InfoWhile(
+      reason,
+      [&](std::atomic<int>* line) {
+        const auto go_on = [&] { wait(line); };
+        Outer(go_on);
+        return 0;
+      },
+      wake);
+  EXPECT_EQ(ThreeOf(info), kThree) << reason << "\n"
+                                   << [&] {
+                                        std::string text;
+                                        internal::AppendGoroutine(info, &text);
+                                        return text;
+                                      }();
+}
+
+PARTY_TEST(InspectTest, StackWhileItReceives) {
+  auto ch = MakeChan<int>();
+  ExpectThree(
+      "chan receive",
+      [&](std::atomic<int>* line) {
+        *line = __LINE__ + 1;
+        ch.Recv();
+      },
+      [&] { ch.Send(1); });
+}
+
+PARTY_TEST(InspectTest, StackWhileItSends) {
+  auto ch = MakeChan<std::string>();
+  ExpectThree(
+      "chan send",
+      [&](std::atomic<int>* line) {
+        *line = __LINE__ + 1;
+        ch.Send("x");
+      },
+      [&] { ch.Recv(); });
+}
+
+PARTY_TEST(InspectTest, StackWhileItSelects) {
+  auto a = MakeChan<int>();
+  auto b = MakeChan<int>();
+  ExpectThree(
+      "select",
+      [&](std::atomic<int>* line) {
+        *line = __LINE__ + 1;
+        Select(RecvCase(a), RecvCase(b));
+      },
+      [&] { b.Send(1); });
+}
+
+PARTY_TEST(InspectTest, StackWhileItSleeps) {
+  ExpectThree(
+      "sleep",
+      [&](std::atomic<int>* line) {
+        *line = __LINE__ + 1;
+        Sleep(absl::Milliseconds(200));
+      },
+      [] {});
+}
+
+PARTY_TEST(InspectTest, StackWhileItLocks) {
+  Mutex mutex;
+  mutex.lock();
+  ExpectThree(
+      "sync.Mutex.Lock",
+      [&](std::atomic<int>* line) {
+        *line = __LINE__ + 1;
+        mutex.lock();
+        mutex.unlock();
+      },
+      [&] { mutex.unlock(); });
+  WaitGroup group;
+  group.Add(1);
+  ExpectThree(
+      "sync.WaitGroup.Wait",
+      [&](std::atomic<int>* line) {
+        *line = __LINE__ + 1;
+        group.Wait();
+      },
+      [&] { group.Done(); });
+}
+
+#if defined(__cpp_exceptions)
+PARTY_TEST(InspectTest, StackInACatchBlock) {
+  auto ch = MakeChan<int>();
+  ExpectThree(
+      "chan receive",
+      [&](std::atomic<int>* line) {
+        try {
+          throw std::string("x");
+        } catch (const std::string&) {
+          *line = __LINE__ + 1;
+          ch.Recv();
+        }
+      },
+      [&] { ch.Send(1); });
+}
+#endif
+
+template <typename F>
+[[gnu::noinline]] void Elsewhere(F& wait) {
+  wait();
+  Return();
+}
+
+// Whoever is off its stack for moments only is told with the stack of that very
+// wait, or with none.
+TEST(InspectStackTest, WhileAllRunWildly) {
+  std::atomic<bool> end = false;
+  auto never = MakeChan<Unit>();
+  auto a = MakeChan<int>();
+  auto b = MakeChan<int>();
+  constexpr int kWild = 1000;
+  std::atomic<uint64_t> still = 0;
+  WaitGroup group;
+  group.Go([&] {
+    still = GoroutineId();
+    const auto wait = [&] { never.Recv(); };
+    Outer(wait);
+  });
+  for (int i = 0; i < kWild; ++i) {
+    group.Go([&, i] {
+      // "Inner, Middle, Outer" for a, "Elsewhere" for b.
+      const auto on_a = [&] {
+        if (i % 2 == 0) {
+          a.Send(i);
+        } else {
+          a.Recv();
+        }
+      };
+      const auto on_b = [&] {
+        if (i % 2 == 0) {
+          b.Send(i);
+        } else {
+          b.Recv();
+        }
+      };
+      while (!end) {
+        Outer(on_a);
+        Elsewhere(on_b);
+        if (i % 16 == 0) Yield();
+      }
+    });
+  }
+  test::Patience patience(test::ScaledLimit());
+  while (still == 0 || Find(still)->state != "waiting") {
+    patience.Wait("it does not wait");
+  }
+  const int64_t rounds = test::Scaled(test::kSanitized ? 30 : 100);
+  int64_t on_a = 0;
+  int64_t on_b = 0;
+  for (int64_t round = 0; round < rounds && !::testing::Test::HasFailure();
+       ++round) {
+    for (const GoroutineInfo& info : Goroutines()) {
+      if (info.id == still) {
+        EXPECT_EQ(ThreeOf(info), kThree);
+      }
+      // One frame: it had gone on when its stack was to be read.
+      if (info.waits_on.empty() || info.stack.size() < 2) continue;
+      if (info.waits_on[0].object == internal::CoreAccess::Get(a)) {
+        EXPECT_EQ(ThreeOf(info), kThree);
+        ++on_a;
+      } else if (info.waits_on[0].object == internal::CoreAccess::Get(b)) {
+        EXPECT_EQ(ThreeOf(info), "");
+        EXPECT_EQ(info.stack.back().function.find("Outer"), std::string::npos);
+        ++on_b;
+      }
+    }
+  }
+  end = true;
+  never.Close();
+  // Both halves may wait for each other now; nobody does any more.
+  std::atomic<bool> gone = false;
+  Go([&] {
+    group.Wait();
+    gone = true;
+  });
+  while (!gone) {
+    (void)a.TrySend(1);
+    (void)a.TryRecv();
+    (void)b.TrySend(1);
+    (void)b.TryRecv();
+    patience.Wait("they do not end");
+  }
+#if GOCHAN_UNWIND
+  EXPECT_GT(on_a, 0);
+  EXPECT_GT(on_b, 0);
+#endif
+}
+
+// -----------------------------------------------------------------------------
+// Labels
+// -----------------------------------------------------------------------------
+
+using LabelList = std::vector<std::pair<std::string, std::string>>;
+
+PARTY_TEST(InspectTest, LabelsAreInherited) {
+  auto never = MakeChan<Unit>();
+  std::atomic<uint64_t> child = 0;
+  std::atomic<uint64_t> grandchild = 0;
+  std::atomic<uint64_t> stranger = 0;
+  WaitGroup group;
+  {
+    LabelScope job("job", "7");
+    LabelScope user("user", "ann");
+    group.Add(2);
+    Go(GoOptions{.name = "child", .labels = {{"user", "bob"}, {"at", "x"}}},
+       [&] {
+         child = GoroutineId();
+         {
+           LabelScope job("job", "8");
+           Go([&] {
+             grandchild = GoroutineId();
+             never.Recv();
+             group.Done();
+           });
+         }
+         never.Recv();
+         group.Done();
+       });
+  }
+  group.Go([&] {
+    stranger = GoroutineId();
+    never.Recv();
+  });
+  EXPECT_EQ(Await(child, "waiting", "chan receive").labels,
+            (LabelList{{"at", "x"}, {"job", "7"}, {"user", "bob"}}));
+  EXPECT_EQ(Await(grandchild, "waiting", "chan receive").labels,
+            (LabelList{{"at", "x"}, {"job", "8"}, {"user", "bob"}}));
+  EXPECT_EQ(Await(stranger, "waiting", "chan receive").labels, LabelList{});
+  never.Close();
+  group.Wait();
+}
+
+PARTY_TEST(InspectTest, LabelScopesNest) {
+  EXPECT_EQ(GoroutineLabels(), LabelList{});
+  {
+    LabelScope outer("key", "1");
+    EXPECT_EQ(GoroutineLabels(), (LabelList{{"key", "1"}}));
+    {
+      LabelScope inner("key", "2");
+      LabelScope other("a", "");
+      EXPECT_EQ(GoroutineLabels(), (LabelList{{"a", ""}, {"key", "2"}}));
+      // It may be on another thread now.
+      Yield();
+      EXPECT_EQ(GoroutineLabels(), (LabelList{{"a", ""}, {"key", "2"}}));
+      EXPECT_EQ(Find(GoroutineId())->labels,
+                (LabelList{{"a", ""}, {"key", "2"}}));
+    }
+    EXPECT_EQ(GoroutineLabels(), (LabelList{{"key", "1"}}));
+  }
+  EXPECT_EQ(GoroutineLabels(), LabelList{});
+  EXPECT_EQ(Find(GoroutineId())->labels, LabelList{});
+}
+
+TEST(LabelTest, OfThreads) {
+  auto never = MakeChan<Unit>();
+  std::atomic<uint64_t> ids[2] = {};
+  WaitGroup group;
+  const auto start = [&](int i) {
+    group.Go([&, i] {
+      ids[i] = GoroutineId();
+      never.Recv();
+    });
+  };
+  LabelScope here("where", "main");
+  std::thread([&] {
+    EXPECT_EQ(GoroutineLabels(), LabelList{});
+    LabelScope there("where", "thread");
+    EXPECT_EQ(GoroutineLabels(), (LabelList{{"where", "thread"}}));
+    start(0);
+  }).join();
+  EXPECT_EQ(GoroutineLabels(), (LabelList{{"where", "main"}}));
+  start(1);
+  EXPECT_EQ(Await(ids[0], "waiting", "chan receive").labels,
+            (LabelList{{"where", "thread"}}));
+  EXPECT_EQ(Await(ids[1], "waiting", "chan receive").labels,
+            (LabelList{{"where", "main"}}));
+  never.Close();
+  group.Wait();
+}
+
+// A goroutine's labels change and it ends while dumps read them.
+TEST(LabelTest, NeverTorn) {
+  std::atomic<bool> end = false;
+  WaitGroup group;
+  for (int i = 0; i < 4; ++i) {
+    group.Go([&] {
+      while (!end) {
+        LabelScope a("a", std::string(100, 'a'));
+        Yield();
+        Go(GoOptions{.name = "short"}, [] {
+          LabelScope b("b", std::string(100, 'b'));
+          Yield();
+        });
+        Yield();
+      }
+    });
+  }
+  const int64_t rounds = test::Scaled(2000);
+  for (int64_t round = 0; round < rounds && !::testing::Test::HasFailure();
+       ++round) {
+    for (const GoroutineInfo& info : Goroutines()) {
+      for (const auto& [key, value] : info.labels) {
+        ASSERT_TRUE(key == "a" || key == "b") << key;
+        ASSERT_EQ(value, std::string(100, key[0]));
+      }
+    }
+    if (round % 8 == 0) Yield();
+  }
+  end = true;
+  group.Wait();
+  test::Patience patience;
+  while (GoroutineDump().find("\"short\"") != std::string::npos) {
+    patience.Wait("they do not end");
+  }
+}
+
+// -----------------------------------------------------------------------------
 // As text
 // -----------------------------------------------------------------------------
 
@@ -504,6 +898,12 @@ TEST(DumpTest, Shape) {
   info.name = "reader";
   EXPECT_EQ(text(),
             "goroutine 7 [chan receive, 239 minutes] \"reader\":\n" + rest);
+  info.labels = {{"job", "7"}, {"path", "GET /x"}, {"q", "a\"b\\\n"}};
+  EXPECT_EQ(text(),
+            "goroutine 7 [chan receive, 239 minutes] \"reader\" "
+            "{job: 7, path: \"GET /x\", q: \"a\\\"b\\\\\\x0a\"}:\n" +
+                rest);
+  info.labels.clear();
   info.state = "runnable";
   EXPECT_EQ(text(), "goroutine 7 [runnable] \"reader\":\n" + rest);
   info.state = "blocking call";
@@ -516,6 +916,10 @@ TEST(DumpTest, Shape) {
   info.ancestors.clear();
   EXPECT_EQ(text(),
             "goroutine 7 [running]:\ncreated by main()\n\tmain.cc:12\n");
+  info.stack = {{"F()", "f.cc", 3}, {"G()", "program+0x12ab", 0}};
+  EXPECT_EQ(text(),
+            "goroutine 7 [running]:\nF()\n\tf.cc:3\nG()\n\tprogram+0x12ab\n"
+            "created by main()\n\tmain.cc:12\n");
 }
 
 PARTY_TEST(InspectTest, DumpListsThem) {
@@ -686,6 +1090,9 @@ TEST(InspectChurnTest, NothingIsTorn) {
 
 constexpr char kSite[] = "\\n\\t\\S*inspect_test\\.cc:\\d+\\n";
 
+// Functions that have called, without a line.
+constexpr char kCallers[] = "(\\S[^\\n]*\\n\\t\\S+\\+0x[0-9a-f]+\\n)*";
+
 testing::AssertionResult Matches(const ChildResult& child,
                                  const std::string& pattern) {
   if (std::regex_match(child.err, std::regex(pattern))) {
@@ -760,10 +1167,92 @@ TEST(ReportTest, DeadlockListsAll) {
       child,
       std::string("fatal error: all goroutines are asleep - deadlock!\\n\\n"
                   "goroutine 1 \\[chan receive\\]:\\n\\S+") +
-          kSite + "created by \\S+" + kSite +
+          kSite + kCallers + "created by \\S+" + kSite +
           "\\ngoroutine \\d+ \\[chan send \\(nil chan\\)\\] "
           "\"sender\":\\n\\S+" +
-          kSite + "created by \\S+ in goroutine 1" + kSite));
+          kSite + kCallers + "created by \\S+ in goroutine 1" + kSite));
+}
+
+// -----------------------------------------------------------------------------
+// On a signal
+// -----------------------------------------------------------------------------
+
+SCENARIO(QuitDumps) {
+  return RunMain([] {
+    DumpOnSignal();
+    auto never = MakeChan<int>();
+    LabelScope label("kind", "test");
+    Go(GoOptions{.name = "quitter"}, [] { raise(SIGQUIT); });
+    never.Recv();
+  });
+}
+
+TEST(DumpOnSignalTest, EndsAsGoDoes) {
+  const ChildResult child = RunChild("QuitDumps", 2);
+  EXPECT_EQ(child.status, 2) << child;
+  EXPECT_TRUE(
+      Matches(child, std::string("SIGQUIT: quit\\n\\n"
+                                 "goroutine 1 \\[[a-z ]+\\] \\{kind: test\\}:"
+                                 "\\n[^]*created by \\S+") +
+                         kSite + "[^]*"));
+}
+
+// All workers are stuck, and so is the main thread.
+SCENARIO(QuitWhileStuck) {
+  return RunMain([] {
+    DumpOnSignal(SIGUSR1);
+    raise(SIGUSR1);
+    volatile bool stuck = true;
+    while (stuck) {
+    }
+  });
+}
+
+TEST(DumpOnSignalTest, WhileAllAreStuck) {
+  const ChildResult child = RunChild("QuitWhileStuck", 1);
+  EXPECT_EQ(child.status, 2) << child;
+  EXPECT_TRUE(Matches(child, "signal " + std::to_string(SIGUSR1) +
+                                 "\\n\\ngoroutine 1 \\[running\\]:"
+                                 "\\ncreated by [^]*"));
+}
+
+// Standard error is a pipe to itself, to know when the dump has been written.
+SCENARIO(DumpAndGoOn) {
+  int pipe_ends[2];
+  if (pipe(pipe_ends) != 0) return 1;
+  dup2(pipe_ends[1], STDERR_FILENO);
+  DumpOnSignal(SIGQUIT, AfterDump::kExit);
+  DumpOnSignal(SIGQUIT, AfterDump::kGoOn);
+  auto ch = MakeChan<int>(1);
+  Notify(ch, {SIGQUIT});
+  raise(SIGQUIT);
+  std::string text;
+  while (text.find("SIGQUIT: quit\n") == std::string::npos) {
+    char c;
+    if (read(pipe_ends[0], &c, 1) != 1) return 2;
+    text += c;
+  }
+  return ch.Recv().value == SIGQUIT ? 7 : 3;
+}
+
+TEST(DumpOnSignalTest, GoesOn) {
+  const ChildResult child = RunChild("DumpAndGoOn", 2);
+  EXPECT_EQ(child.status, 7) << child;
+}
+
+// The thread that waits for the signal does not stand in the way.
+SCENARIO(DeadlockWithDumpOnSignal) {
+  return RunMain([] {
+    DumpOnSignal();
+    MakeChan<int>().Recv();
+  });
+}
+
+TEST(DumpOnSignalTest, DeadlocksAreSeen) {
+  const ChildResult child = RunChild("DeadlockWithDumpOnSignal", 2);
+  EXPECT_EQ(child.status, 2) << child;
+  EXPECT_EQ(child.err.rfind("fatal error: all goroutines are asleep", 0), 0u)
+      << child;
 }
 
 }  // namespace
