@@ -29,6 +29,8 @@
 
 namespace gochan::runtime {
 
+struct DebugLayout;
+
 // There is no memory for `what`: throws std::bad_alloc; without exceptions says
 // so and aborts.
 [[noreturn]] void OutOfMemory(const char* what);
@@ -194,6 +196,8 @@ class Arena {
     }();
     return limit;
   }
+
+  friend struct DebugLayout;  // in runtime/goroutine.cc
 
   // Written once, before the first index is handed out; whoever holds an index
   // got it from there.

@@ -14,6 +14,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <iterator>
 #include <mutex>
 #include <string>
 
@@ -245,5 +246,74 @@ bool TaskReader::Read(uint32_t index, uint64_t id, bool with_stack,
     return true;
   }
 }
+
+// -----------------------------------------------------------------------------
+// For debuggers
+// -----------------------------------------------------------------------------
+
+// Of classes with bases, which all compilers lay out so.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Winvalid-offsetof"
+
+static constexpr const char* kWaitReasons[] = {
+    WaitReasonName(WaitReason{0}),  WaitReasonName(WaitReason{1}),
+    WaitReasonName(WaitReason{2}),  WaitReasonName(WaitReason{3}),
+    WaitReasonName(WaitReason{4}),  WaitReasonName(WaitReason{5}),
+    WaitReasonName(WaitReason{6}),  WaitReasonName(WaitReason{7}),
+    WaitReasonName(WaitReason{8}),  WaitReasonName(WaitReason{9}),
+    WaitReasonName(WaitReason{10}), WaitReasonName(WaitReason{11}),
+    WaitReasonName(WaitReason{12}), WaitReasonName(WaitReason{13}),
+    WaitReasonName(WaitReason{14}),
+};
+static_assert(std::size(kWaitReasons) ==
+              static_cast<std::size_t>(WaitReason::kBlocking) + 1);
+
+// Where goroutines are found: for go/gdb.py, in a program without debug
+// information too, and in a core. Nobody else reads it. Words of the size of a
+// pointer, in the order in which gdb.py names them.
+struct DebugLayout {
+  uintptr_t version = 1;
+  const void* arena_base = &TaskArena::base_;
+  const void* arena_used = &TaskArena::used_;
+  uintptr_t task_size = sizeof(Task);
+  uintptr_t task_state = offsetof(Task, state);
+  uintptr_t task_id = offsetof(Task, id);
+  uintptr_t task_creator = offsetof(Task, creator);
+  uintptr_t task_options = offsetof(Task, options);
+  uintptr_t task_goroutine = offsetof(Task, goroutine);
+  uintptr_t task_site = offsetof(Task, site);
+  // One: a pointer to file, function and line; three: these themselves.
+  uintptr_t site_words = sizeof(SharedSite) / sizeof(uint64_t);
+  uintptr_t options_name = offsetof(GoroutineOptions, name);
+#if defined(__GLIBCXX__)
+  uintptr_t string_is_pointer_and_length = 1;
+#else
+  uintptr_t string_is_pointer_and_length = 0;
+#endif
+  uintptr_t context = offsetof(Goroutine, context);  // sp, fp, pc, base
+  uintptr_t note_word =
+      offsetof(Goroutine, note) + offsetof(GoroutineNote, word_);
+  uintptr_t note_site =
+      offsetof(Goroutine, note) + offsetof(GoroutineNote, site_);
+  uintptr_t note_object =
+      offsetof(Goroutine, note) + offsetof(GoroutineNote, object_);
+  uintptr_t stack_base = offsetof(Goroutine, stack) + offsetof(Stack, base);
+  uintptr_t stack_size = offsetof(Goroutine, stack) + offsetof(Stack, size);
+  const void* reasons = kWaitReasons;
+  uintptr_t reason_count = std::size(kWaitReasons);
+};
+
+#if defined(__has_attribute) && __has_attribute(retain)
+#define GOCHAN_RETAIN __attribute__((used, retain))
+#else
+#define GOCHAN_RETAIN __attribute__((used))
+#endif
+
+extern "C" {
+extern const DebugLayout gochan_debug_layout;
+GOCHAN_RETAIN constinit const DebugLayout gochan_debug_layout = {};
+}
+
+#pragma GCC diagnostic pop
 
 }  // namespace gochan::runtime

@@ -90,6 +90,7 @@ class SharedSite {
 
  private:
   friend class GoroutineNote;  // which reads it where nobody else may
+  friend struct DebugLayout;
 
   static_assert(std::is_trivially_copyable_v<SourceLocation>);
   static constexpr std::size_t kWords = (sizeof(SourceLocation) + 7) / 8;
@@ -241,6 +242,8 @@ class GoroutineNote {
  private:
   static constexpr uint64_t kRunning = 1;
   static constexpr uint64_t kWaiting = 2;
+
+  friend struct DebugLayout;
 
   Atomic<uint64_t> word_{0};
   SharedSite site_;
