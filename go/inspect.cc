@@ -110,6 +110,7 @@ class Dump {
 
   std::vector<Found> all_;
   std::map<SiteKey, SourceSite> sites_;
+  runtime::ResidentPages pages_;
   internal::StackTracer tracer_;
 };
 
@@ -157,7 +158,7 @@ bool Dump::Describe(const Found& found, bool with_bytes, GoroutineInfo* info) {
   TaskReader::Snapshot task;
   bool woken = false;
   if (!TaskReader::Read(found.index, found.id, with_bytes, &IsWoken, &task,
-                        &woken)) {
+                        &woken, &pages_)) {
     return false;
   }
   *info = {};

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -99,38 +100,45 @@ std::string FunctionKey(std::string_view function) {
   return key;
 }
 
-VisibleFrames FindVisible(absl::Span<const NamedFrame> frames,
+NamedFrame::NamedFrame(std::string function_name, std::string place_in_it)
+    : function(std::move(function_name)),
+      place(std::move(place_in_it)),
+      key(FunctionKey(function)),
+      library(IsLibrary(key)),
+      adapter(IsAdapter(key)) {}
+
+VisibleFrames FindVisible(absl::Span<const NamedFrame* const> frames,
                           std::string_view blocked_in) {
   VisibleFrames visible{0, frames.size()};
   // Up to the first one that is not the library's. It may be that of the
   // function that blocks; or one into which a compiler has drawn that in.
   while (visible.begin < frames.size()) {
-    const std::string_view key = frames[visible.begin].key;
-    const bool same = SameFunction(key, blocked_in);
-    if (!same && !IsLibrary(key)) break;
+    const NamedFrame& frame = *frames[visible.begin];
+    const bool same = SameFunction(frame.key, blocked_in);
+    if (!same && !frame.library) break;
     ++visible.begin;
     if (same) break;
   }
   // The bottom: who has called the goroutine's function.
   while (visible.end > visible.begin) {
-    const std::string_view key = frames[visible.end - 1].key;
-    if (!IsLibrary(key) && !IsAdapter(key)) break;
+    const NamedFrame& frame = *frames[visible.end - 1];
+    if (!frame.library && !frame.adapter) break;
     --visible.end;
   }
   return visible;
 }
 
-const StackTracer::Known& StackTracer::Look(uintptr_t pc) {
+const NamedFrame& StackTracer::Look(uintptr_t pc) {
   const auto [at, fresh] = known_.try_emplace(pc);
-  Known& known = at->second;
-  if (!fresh) return known;
-  const runtime::Symbol& symbol = symbolizer_.Find(pc);
-  known.function = symbol.function;
-  known.key = FunctionKey(known.function);
-  known.place = symbol.module.empty() ? absl::StrCat("0x", absl::Hex(pc))
-                                      : absl::StrCat(symbol.module, "+0x",
-                                                     absl::Hex(symbol.offset));
-  return known;
+  if (fresh) {
+    const runtime::Symbol& symbol = symbolizer_.Find(pc);
+    at->second = NamedFrame(
+        symbol.function,
+        symbol.module.empty()
+            ? absl::StrCat("0x", absl::Hex(pc))
+            : absl::StrCat(symbol.module, "+0x", absl::Hex(symbol.offset)));
+  }
+  return at->second;
 }
 
 const std::string& StackTracer::Key(const std::string& function) {
@@ -146,18 +154,17 @@ void StackTracer::Trace(uint32_t index, uint64_t id, uint64_t word,
   if (!runtime::TaskReader::IsStill(index, id, word)) return;
   uintptr_t pcs[kMaxFrames];
   const std::size_t n = unwinder_.Unwind(copy_, absl::MakeSpan(pcs));
-  NamedFrame frames[kMaxFrames];
-  const Known* known[kMaxFrames];
+  const NamedFrame* frames[kMaxFrames];
   for (std::size_t i = 0; i < n; ++i) {
     // One less: inside of the instruction that has called.
-    known[i] = &Look(pcs[i] - 1);
-    frames[i] = {known[i]->function, known[i]->key};
+    frames[i] = &Look(pcs[i] - 1);
   }
   const VisibleFrames visible =
       FindVisible(absl::MakeConstSpan(frames, n), Key(blocked_at.function));
   for (std::size_t i = visible.begin; i < visible.end; ++i) {
-    stack->push_back({known[i]->function.empty() ? "??" : known[i]->function,
-                      known[i]->place, 0});
+    const NamedFrame& frame = *frames[i];
+    stack->push_back(
+        {frame.function.empty() ? "??" : frame.function, frame.place, 0});
   }
 }
 

@@ -30,10 +30,17 @@ namespace internal {
 // no parameters, no template arguments.
 std::string FunctionKey(std::string_view function);
 
-// A frame as it was found, by the name of its function.
+// A function in whose frame a goroutine may be, and where in it.
 struct NamedFrame {
-  std::string_view function;  // empty: not known
-  std::string_view key;       // FunctionKey(function)
+  NamedFrame() = default;
+  NamedFrame(std::string function_name, std::string place_in_it);
+
+  std::string function;  // empty: not known
+  std::string place;     // "program+0x1234"
+  std::string key;       // FunctionKey(function)
+  bool library = false;  // one of ours, by its name
+  // Of the libraries below us: may be how the goroutine's function is called.
+  bool adapter = false;
 };
 
 // Which of `frames`, the innermost first, are shown below the place where the
@@ -44,7 +51,7 @@ struct VisibleFrames {
   std::size_t begin = 0;
   std::size_t end = 0;
 };
-VisibleFrames FindVisible(absl::Span<const NamedFrame> frames,
+VisibleFrames FindVisible(absl::Span<const NamedFrame* const> frames,
                           std::string_view blocked_in);
 
 // Not thread-safe.
@@ -59,18 +66,13 @@ class StackTracer {
  private:
   static constexpr std::size_t kMaxFrames = 100;  // as Go
 
-  struct Known {
-    std::string function;
-    std::string key;
-    std::string place;  // "program+0x1234"
-  };
-  const Known& Look(uintptr_t pc);
+  const NamedFrame& Look(uintptr_t pc);
   const std::string& Key(const std::string& function);
 
   runtime::Unwinder unwinder_;
   runtime::Symbolizer symbolizer_;
   runtime::StackCopy copy_;
-  std::unordered_map<uintptr_t, Known> known_;
+  std::unordered_map<uintptr_t, NamedFrame> known_;
   std::unordered_map<std::string, std::string> keys_;
 };
 

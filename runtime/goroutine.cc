@@ -101,18 +101,20 @@ bool IsReadable(const void* address) {
          errno != EFAULT;
 }
 
-// Pages of the stack that have memory.
-std::size_t ResidentBytes(const Goroutine& g) {
-  char* const base = LoadField(&g.stack.base);
-  const std::size_t size = LoadField(&g.stack.size);
-  const std::size_t guard = LoadField(&g.stack.guard);
-  const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+std::size_t PageSize() {
+  static const auto size = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  return size;
+}
+
+// [begin, begin + bytes) that have memory, by system calls about it alone.
+std::size_t CountResident(const char* begin, std::size_t bytes) {
+  const std::size_t page = PageSize();
   constexpr std::size_t kPages = 1024;
   unsigned char resident[kPages];
   std::size_t pages = 0;
-  for (std::size_t at = guard; at < size; at += kPages * page) {
-    const std::size_t length = std::min(kPages * page, size - at);
-    if (mincore(base + at, length, resident) != 0) return 0;
+  for (std::size_t at = 0; at < bytes; at += kPages * page) {
+    const std::size_t length = std::min(kPages * page, bytes - at);
+    if (mincore(const_cast<char*>(begin) + at, length, resident) != 0) return 0;
     for (std::size_t i = 0; i < length / page; ++i) pages += resident[i] & 1;
   }
   return pages * page;
@@ -132,6 +134,34 @@ bool SleepsInRecord(WaitReason reason) {
 }
 
 }  // namespace
+
+const ResidentPages::Window& ResidentPages::Look(uintptr_t begin) {
+  Window& window = windows_[begin / kWindow % std::size(windows_)];
+  if (window.begin == begin) return window;
+  window.begin = begin;
+  window.resident.resize(kWindow / PageSize());
+  if (mincore(reinterpret_cast<void*>(begin), kWindow,
+              window.resident.data()) != 0) {
+    window.resident.clear();
+  }
+  return window;
+}
+
+std::size_t ResidentPages::Bytes(const char* begin, std::size_t bytes) {
+  const auto first = reinterpret_cast<uintptr_t>(begin);
+  const uintptr_t low = first & ~uintptr_t{kWindow - 1};
+  if (first + bytes > low + kWindow) return CountResident(begin, bytes);
+  const Window& window = Look(low);
+  if (window.resident.empty()) return CountResident(begin, bytes);
+  const std::size_t page = PageSize();
+  std::size_t pages = 0;
+  for (std::size_t i = 0; i < bytes / page; ++i) {
+    pages += window.resident[(first - low) / page + i] & 1;
+  }
+  // Its first goroutine has begun since.
+  if (pages == 0) return CountResident(begin, bytes);
+  return pages * page;
+}
 
 bool TaskReader::IsCommitted(uint32_t first) {
   // Up to here all are. Relaxed: a hint that only grows; the memory itself is
@@ -188,7 +218,7 @@ bool TaskReader::IsStill(uint32_t index, uint64_t id, uint64_t word) {
 
 bool TaskReader::Read(uint32_t index, uint64_t id, bool with_stack,
                       bool (*woken)(void* waiter), Snapshot* snapshot,
-                      bool* is_woken) {
+                      bool* is_woken, ResidentPages* pages) {
   const Task& task = TaskArena::At(index);
   // Is it `id` in that state? Acquire: the fields (T1), or that they are not of
   // this life.
@@ -228,7 +258,14 @@ bool TaskReader::Read(uint32_t index, uint64_t id, bool with_stack,
         snapshot->waiter = nullptr;
         *is_woken = false;
       }
-      if (with_stack) snapshot->stack_bytes = ResidentBytes(g);
+      if (with_stack) {
+        const char* const base = LoadField(&g.stack.base);
+        const std::size_t guard = LoadField(&g.stack.guard);
+        const std::size_t bytes = LoadField(&g.stack.size) - guard;
+        snapshot->stack_bytes = pages == nullptr
+                                    ? CountResident(base + guard, bytes)
+                                    : pages->Bytes(base + guard, bytes);
+      }
     }
     // T2: if one of these was of a later goroutine, the state or the id has
     // changed by now; pairs with the fence in SharedOptions.

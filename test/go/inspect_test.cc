@@ -1133,7 +1133,8 @@ TEST(ReportTest, OverflowSaysWho) {
 SCENARIO(PanicOfANamedOne) {
   return RunMain([] {
     auto never = MakeChan<int>();
-    Go(GoOptions{.name = "culprit"}, [] { RaisePanic("boom"); });
+    Go(GoOptions{.name = "culprit", .labels = {{"path", "GET /"}}},
+       [] { RaisePanic("boom"); });
     never.Recv();
   });
 }
@@ -1144,7 +1145,8 @@ TEST(ReportTest, PanicSaysWho) {
 #if defined(__cpp_exceptions)
   EXPECT_TRUE(
       Matches(child, std::string("panic: boom\\n\\n"
-                                 "goroutine \\d+ \\[running\\] \"culprit\":\\n"
+                                 "goroutine \\d+ \\[running\\] \"culprit\" "
+                                 "\\{path: \"GET /\"\\}:\\n"
                                  "created by \\S+ in goroutine 1") +
                          kSite + "[^]*"));
 #else

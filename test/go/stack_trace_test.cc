@@ -3,6 +3,7 @@
 
 #include "go/stack_trace.h"
 
+#include <deque>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -33,13 +34,10 @@ TEST(FunctionKeyTest, WithoutWhatIsWrittenDifferently) {
 // What is shown of `functions`, where `blocked_in` blocks.
 std::vector<std::string> Shown(const std::vector<std::string>& functions,
                                std::string_view blocked_in) {
-  std::vector<std::string> keys;
+  std::deque<NamedFrame> named;
+  std::vector<const NamedFrame*> frames;
   for (const std::string& function : functions) {
-    keys.push_back(FunctionKey(function));
-  }
-  std::vector<NamedFrame> frames;
-  for (std::size_t i = 0; i < functions.size(); ++i) {
-    frames.push_back({functions[i], keys[i]});
+    frames.push_back(&named.emplace_back(function, "program+0x1"));
   }
   const VisibleFrames visible = FindVisible(frames, FunctionKey(blocked_in));
   return std::vector<std::string>(
