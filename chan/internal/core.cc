@@ -142,8 +142,10 @@ Core* Core::Make(const ElementOps& ops, std::ptrdiff_t capacity) {
 
 Core::~Core() {
   runtime::NoSteps alone;
-  const Word word = state_.ReadExact();
   if (slots_ == nullptr) return;
+  Word word = state_.ReadExact();
+  // Somebody who will never run again.
+  if (word.busy() && word.seated()) word = WithoutSeat(word);
   for (uint32_t p = word.recv(); p != word.send();
        p = (p + 1) & Word::kCounterMask) {
     ops_->destroy(SlotFor(p).element(slot_offset_));
@@ -193,6 +195,9 @@ Core::Mismatch Core::MismatchOf(const Word& word) const {
                                                           : Mismatch::kNone;
   }
   if (!word.busy()) return Mismatch::kNone;
+  if (word.seated()) {
+    return word.closed() ? Mismatch::kDismiss : Mismatch::kNone;
+  }
   if (word.dir() == Dir::kSend) {
     if (word.closed()) return Mismatch::kDismiss;
     return word.size() < capacity_ ? Mismatch::kAdmit : Mismatch::kNone;
@@ -210,6 +215,10 @@ Core::Ready Core::ReadyFor(Dir dir, const Word& word) const {
       return word.seat().Serves(dir) ? Ready::kSeat : Ready::kNo;
     }
     return word.busy() && word.dir() != dir ? Ready::kQueue : Ready::kNo;
+  }
+  if (word.busy() && word.seated()) {
+    if (!word.guest().Serves(dir)) return Ready::kNo;
+    return dir == Dir::kSend ? Ready::kSeat : Ready::kSwap;
   }
   if (dir == Dir::kSend) {
     if (word.closed()) return Ready::kClosed;
@@ -279,6 +288,10 @@ bool Core::HeadPlace(const Word& word, Place* place, WaiterId* id) {
     return false;
   }
   *id = cell.id();
+  if (id->dir() != word.dir() && !Mutated(Mutant::kServeBounced)) {
+    SkipRun(word, *place);  // somebody bounces it
+    return false;
+  }
   if (!id->is_select() && IsWithdrawn(*id)) [[unlikely]] {
     if (PassTo(word, word, place->position() + 1)) {
       queue_.Finish(*place, state_);
@@ -294,7 +307,8 @@ bool Core::HeadPlace(const Word& word, Place* place, WaiterId* id) {
 bool Core::HeadUnchanged(const Word& word, Word* now) const {
   const uint32_t head = word.head();
   *now = state_.ReadExact();
-  return Mutated(Mutant::kNoReread) || (now->busy() && now->head() == head);
+  return Mutated(Mutant::kNoReread) ||
+         (now->busy() && !now->seated() && now->head() == head);
 }
 
 // Swaps `word` for `with`, its head moved on to `position`. The 31 bits of the
@@ -330,7 +344,7 @@ void Core::SkipRun(const Word& word, const Place& place) {
 // Repairs one step of what is amiss in `word`, whoever left it.
 void Core::Settle(const Word& word_read, Mismatch mismatch) {
   Word word = word_read;
-  if (capacity_ == 0 && word.taken()) return SettleSeat(word);
+  if (capacity_ == 0 ? word.taken() : word.seated()) return SettleSeat(word);
   Place place;
   WaiterId id;
   if (!HeadPlace(word, &place, &id)) return;
@@ -389,14 +403,16 @@ void Core::Settle(const Word& word_read, Mismatch mismatch) {
 // receives.
 void Core::SettleSeat(const Word& word_read) {
   Word word = word_read;
-  const WaiterId id = word.seat();
+  const WaiterId id = SeatOf(word);
   Node& record = RecordOf(id);
   if (!id.is_select()) {
-    if (state_.Swap(word, word.EmptySeat())) Wake(record, WakeResult::kClosed);
+    if (state_.Swap(word, WithoutSeat(word))) {
+      Wake(record, WakeResult::kClosed);
+    }
     return;
   }
   word = state_.Read();
-  if (!word.SeatHolds(id)) return;
+  if (!SeatHolds(word, id)) return;
   const uint32_t k =
       NodeOf(id).k[Index(id.dir())].load(std::memory_order_relaxed);
   const bool won = TryClaim(record, id.gen(), k, ClaimMode::kClosed);
@@ -421,16 +437,16 @@ void Core::Handover(WaiterId id, Dir partner, void* mine, Mover move) {
 }
 
 bool Core::ServeSeat(Word word, Dir partner, void* mine, Mover move) {
-  const WaiterId id = word.seat();
+  const WaiterId id = SeatOf(word);
   if (!id.is_select()) {
-    if (!state_.Swap(word, word.EmptySeat())) return false;
+    if (!state_.Swap(word, WithoutSeat(word))) return false;
     if (IsWithdrawn(id)) [[unlikely]]
       return false;
   } else {
     word = state_.Read();
-    if (!word.SeatHolds(id)) return false;
+    if (!SeatHolds(word, id)) return false;
     if (Mutated(Mutant::kPopBeforeClaim) &&
-        !state_.Swap(word, word.EmptySeat())) {
+        !state_.Swap(word, WithoutSeat(word))) {
       return false;
     }
     const uint32_t k = NodeOf(id).k[Index(Opposite(partner))].load(
@@ -477,6 +493,20 @@ bool Core::ServeHead(Word word, Dir partner, void* mine, Mover move) {
 bool Core::TakeAndAdmit(const Word& word, void* room) {
   Place place;
   WaiterId id;
+  if (word.seated()) {  // it is plain: selects that send stand in the queue
+    id = word.guest();
+    const Word left = WithoutSeat(word);
+    if (IsWithdrawn(id)) [[unlikely]] {
+      (void)state_.Swap(word, left);
+      return false;
+    }
+    if (!state_.Swap(word, left.Take().Put())) return false;
+    if (!Mutated(Mutant::kSlotBeforeRead)) Read(left.recv(), room);
+    Write(left.send(), NodeOf(id).slot[Index(Dir::kSend)], ops_->move);
+    if (Mutated(Mutant::kSlotBeforeRead)) Read(left.recv(), room);
+    Wake(RecordOf(id), WakeResult::kOk);
+    return true;
+  }
   if (!HeadPlace(word, &place, &id)) return false;
   if (id.is_select()) {
     if (!state_.Swap(word, word.Take())) return false;
@@ -596,7 +626,9 @@ inline Core::Begun Core::TryOrBegin(void* value, Mover move,
                                     const SourceLocation& site, Wait& wait) {
   if (capacity_ == 0) [[likely]] {
     const Word word(state_.ReadLo(), 0);
-    if (word.SeatIsFree()) return BeginSeat<kDir>(value, word.lo(), site, wait);
+    if (word.SeatIsFree()) {
+      return BeginSeat<kDir, &PublishSeat>(value, word.lo(), site, wait);
+    }
     if (word.SeatHoldsSelect(Opposite(kDir))) {
       if (ServeSeat(word, kDir, value,
                     kDir == Dir::kSend ? move : ops_->move)) {
@@ -614,6 +646,41 @@ inline Core::Begun Core::TryOrBegin(void* value, Mover move,
         }
         Wake(record, WakeResult::kOk);
         return Outcome::kDone;
+      }
+    }
+    return TryOrBeginSlow<kDir>(value, move, site, wait);
+  }
+  return TryOrBeginRing<kDir>(value, move, site, wait);
+}
+
+// The same of a buffered channel. What FastPath has tried already is rare here.
+template <Dir kDir>
+Core::Begun Core::TryOrBeginRing(void* value, Mover move,
+                                 const SourceLocation& site, Wait& wait) {
+  const Word word = state_.Read();
+  if (!word.busy()) {
+    if (word.size() == (kDir == Dir::kSend ? capacity_ : 0) && !word.closed() &&
+        kind_ == Kind::kChannel && MayUseRingSeat()) {
+      return BeginSeat<kDir, &PublishRingSeat>(value, 0, site, wait);
+    }
+  } else if (word.GuestIsPlain(Opposite(kDir))) [[likely]] {
+    // As ServeSeat() and TakeAndAdmit(); a plain waiter has one node.
+    Node& record = NodeOf(word.guest());
+    if (!IsWithdrawn(word.guest())) [[likely]] {
+      if constexpr (kDir == Dir::kSend) {
+        if (state_.Swap(word, word.Unseat(state_.Noted(), 0))) {
+          move(record.slot[Index(Dir::kRecv)], value);
+          Wake(record, WakeResult::kOk);
+          return Outcome::kDone;
+        }
+      } else {
+        const Word left = word.Unseat(state_.Noted(), capacity_);
+        if (state_.Swap(word, left.Take().Put())) {
+          Read(left.recv(), value);
+          Write(left.send(), record.slot[Index(Dir::kSend)], ops_->move);
+          Wake(record, WakeResult::kOk);
+          return Outcome::kDone;
+        }
       }
     }
   }
@@ -640,26 +707,26 @@ Core::Begun Core::TryOrBeginSlow(void* value, Mover move,
                                             Why<kDir>(site)));
 }
 
-// `lo`: the word, in which the seat is empty. The usual way through this has no
-// call.
-template <Dir kDir>
+// `lo`: C = 0: the word, in which the seat is empty. The usual way through this
+// has no call.
+template <Dir kDir, runtime::Publish kPublish>
 Core::Begun Core::BeginSeat(void* slot, uint64_t lo, const SourceLocation& site,
                             Wait& wait) {
   runtime::Party* const party = runtime::CurrentPartyOrNull();
   if (GOCHAN_INSTRUMENT || party == nullptr || party->waiter == nullptr ||
       party->resumer == nullptr) [[unlikely]] {
-    return BeginSeatSlow<kDir>(slot, lo, site, wait);
+    return BeginSeatSlow<kDir, kPublish>(slot, lo, site, wait);
   }
   Node& record = BeginWait<kDir>(*party, slot, wait);
-  // PublishSeat()'s swap is its last act, so it has left before. Nobody looks
+  // The publisher's swap is its last act, so it has left before. Nobody looks
   // before that.
   record.park.SetLeft();
   wait.lo = lo;
   return Begun::Waiting(runtime::BeginGoroutineSleep(
-      wait.sleeping, *party, &PublishSeat, &wait, Why<kDir>(site)));
+      wait.sleeping, *party, kPublish, &wait, Why<kDir>(site)));
 }
 
-template <Dir kDir>
+template <Dir kDir, runtime::Publish kPublish>
 Core::Begun Core::BeginSeatSlow(void* slot, uint64_t lo,
                                 const SourceLocation& site, Wait& wait) {
   runtime::Party& party = runtime::CurrentParty();
@@ -667,7 +734,7 @@ Core::Begun Core::BeginSeatSlow(void* slot, uint64_t lo,
   record.park.SetLeft();  // as above
   wait.lo = lo;
   return Begun::Waiting(runtime::BeginSleep(
-      wait.sleeping, party, record.park, &PublishSeat, &wait, Why<kDir>(site)));
+      wait.sleeping, party, record.park, kPublish, &wait, Why<kDir>(site)));
 }
 
 Core::Begun Core::BeginSend(void* value, Mover move, const SourceLocation& site,
@@ -723,19 +790,41 @@ bool Core::SetClosed() {
 
 std::size_t Core::Len() {
   if (Cap() == 0) return 0;
-  return Settled().size();
+  return SizeOf(Settled());
 }
 
 // -----------------------------------------------------------------------------
 // Waiting
 // -----------------------------------------------------------------------------
 
+// May the waiter sit on the exact `word` of a buffered channel? A select that
+// sends stands in the queue: a receiver that finds it takes first and admits it
+// then, and a seated word cannot say that one value is missing.
+bool Core::MaySit(WaiterId id, const Word& word) const {
+  if (capacity_ == 0 || kind_ != Kind::kChannel || word.busy() ||
+      word.closed() || !MayUseRingSeat()) {
+    return false;
+  }
+  return id.dir() == Dir::kRecv ? word.size() == 0
+                                : word.size() == capacity_ && !id.is_select();
+}
+
+// Sits down, which may be the caller's last act. False: it may not, or lost.
+bool Core::TrySit(WaiterId id) {
+  const uint64_t note = state_.Note();  // before the word, see StateWord
+  const Word word = state_.ReadExact();
+  return MaySit(id, word) && state_.MakeNote(note, word) &&
+         state_.Swap(word, word.Seat(id));
+}
+
 // Stands in the queue, at the place that the exact `word` calls the tail, and
 // is counted. False: somebody else was there first (and is counted now), or the
 // word is old.
 bool Core::Stand(const Word& word, WaiterId id, Place* place) {
+  uint32_t tail;
+  if (!state_.TailOf(word, &tail)) return false;
   Cell cell = Cell::Void();
-  if (queue_.FindTail(word.tail(), state_, place, &cell) !=
+  if (queue_.FindTail(tail, state_, place, &cell) !=
       WaiterQueue::Found::kPlace) {
     return false;
   }
@@ -745,27 +834,40 @@ bool Core::Stand(const Word& word, WaiterId id, Place* place) {
   if (cell.tag() != Cell::kEmpty) return false;
   // The cell is empty in a life of this queue's segment; is it still the tail?
   // If not, its segment may be gone, and the cell somebody else's.
-  if (!Mutated(Mutant::kNoReread) && state_.ReadExact().tail() != word.tail()) {
+  uint32_t now;
+  if (!Mutated(Mutant::kNoReread) &&
+      (!state_.TailOf(state_.ReadExact(), &now) || now != tail)) {
     return false;
   }
   if (!queue_.Install(*place, id)) return false;
   for (;;) {
     const Word now = state_.ReadExact();
-    if (PlaceBefore(place->counter(), now.tail())) return true;  // by a helper
+    if (!state_.TailOf(now, &tail)) continue;
+    if (PlaceBefore(place->counter(), tail)) return true;  // by a helper
     if (Count(now, id, *place)) return true;
   }
 }
 
 // Makes the place at the exact `word`'s tail, which holds `id`, a place of the
 // queue. If the seat waits for the other direction, the queue (empty then) must
-// not hold it: it is bounced, to start over and meet the seat.
+// not hold it: it is bounced, to start over and meet the seat. Behind the seat
+// of a buffered channel its place is counted as a dead one.
 bool Core::Count(const Word& word, WaiterId id, const Place& place) {
-  const bool conflict = capacity_ == 0 && word.taken() &&
-                        (word.seat().bi() || word.seat().dir() != id.dir()) &&
-                        !Mutated(Mutant::kNoBounce);
-  if (!conflict) return state_.Swap(word, word.Count(id.dir()));
-  if (word.busy()) return false;  // an old word: seat and queue never differ
-  if (!state_.Swap(word, word.Bounce())) return false;
+  bool conflict;
+  if (capacity_ == 0) {
+    conflict = word.taken() &&
+               (word.seat().bi() || word.seat().dir() != id.dir()) &&
+               !Mutated(Mutant::kNoBounce);
+    if (conflict && word.busy()) return false;  // old: they never differ
+  } else {
+    conflict = word.busy() && word.dir() != id.dir() &&
+               !Mutated(Mutant::kNoBounce);
+  }
+  if (!state_.Swap(word, conflict && capacity_ == 0 ? word.Bounce()
+                                                    : word.Count(id.dir()))) {
+    return false;
+  }
+  if (!conflict) return true;
   Node& record = RecordOf(id);
   if (id.is_select()) {
     // Lost: somebody has served it elsewhere.
@@ -816,6 +918,18 @@ void Core::PublishSeat(void* arg) noexcept {
   Publish(core, record, id);
 }
 
+void Core::PublishRingSeat(void* arg) noexcept {
+  // Copies, as above.
+  const Wait& wait = *static_cast<Wait*>(arg);
+  Core& core = *wait.core;
+  Node& record = *wait.record;
+  const WaiterId id(wait.id);
+  if (core.TrySit(id)) [[likely]]
+    return;
+  record.park.ClearLeft();
+  Publish(core, record, id);
+}
+
 void Core::PublishPlain(void* arg) noexcept {
   // Copies, as above.
   const Wait& wait = *static_cast<Wait*>(arg);
@@ -844,6 +958,12 @@ void Core::Publish(Core& core, Node& record, WaiterId id) {
         core.ReadyFor(id.dir(), exact) != Ready::kNo) {
       continue;
     }
+    if (core.MaySit(id, exact)) {
+      park.SetLeft();
+      if (core.TrySit(id)) return;
+      park.ClearLeft();
+      continue;
+    }
     // Once it stands in the queue it may be served, and the channel dropped
     // before this has settled.
     core.Ref();
@@ -869,7 +989,7 @@ bool Core::WaitIsRight(const Enrolment& enrolment, Word* word, bool* ready) {
       case Ready::kNo:
         continue;
       case Ready::kSeat: {
-        const WaiterId id = word->seat();
+        const WaiterId id = SeatOf(*word);
         *ready = !id.is_select() || IsOpen(id);
         if (!*ready) SkipSeat(*word);
         return false;
@@ -900,6 +1020,10 @@ bool Core::Enrol(Enrolment& enrolment) {
       enrolment.enrolled = true;
       return true;
     }
+  } else if (TrySit(enrolment.id)) {
+    enrolment.seated = true;
+    enrolment.enrolled = true;
+    return true;
   }
   for (;;) {
     (void)Settled();
@@ -912,6 +1036,9 @@ bool Core::Enrol(Enrolment& enrolment) {
     }
     if (capacity_ == 0 && !word.taken() && !word.busy()) {
       if (!state_.Swap(word, word.Sit(enrolment.id))) continue;
+      enrolment.seated = true;
+    } else if (MaySit(enrolment.id, word)) {
+      if (!TrySit(enrolment.id)) continue;
       enrolment.seated = true;
     } else {
       // A waiter for both directions never comes here: whoever is in the seat
@@ -930,8 +1057,8 @@ void Core::Withdraw(Enrolment& enrolment, bool served) {
   if (enrolment.seated) {
     for (;;) {
       const Word word = state_.Read();
-      if (!word.SeatHolds(enrolment.id)) return;
-      if (state_.Swap(word, word.EmptySeat())) return;
+      if (!SeatHolds(word, enrolment.id)) return;
+      if (state_.Swap(word, WithoutSeat(word))) return;
     }
   }
   if (served) return;  // its partner has passed and finished the place
@@ -942,7 +1069,9 @@ void Core::Withdraw(Enrolment& enrolment, bool served) {
   // all.
   for (;;) {
     const Word word = state_.ReadExact();
-    if (!word.busy() || word.head() != place.counter()) return;
+    if (!word.busy() || word.seated() || word.head() != place.counter()) {
+      return;
+    }
     Place head;
     Cell cell = Cell::Void();
     switch (queue_.FindHead(word.head(), &head, &cell)) {

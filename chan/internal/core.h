@@ -174,6 +174,23 @@ class alignas(runtime::kCacheLine) Core {
   friend struct FastPath;  // typed_core.h: put and take, inline
   friend class TimerCore;  // timer_core.h: its own transitions
 
+  // Of buffered channels too: the one ahead of the queue.
+  WaiterId SeatOf(const Word& word) const {
+    return capacity_ == 0 ? word.seat() : word.guest();
+  }
+  bool SeatHolds(const Word& word, WaiterId id) const {
+    return capacity_ == 0 ? word.SeatHolds(id) : word.GuestIs(id);
+  }
+  // Right if `word`, which has a seated waiter, is then swapped for it.
+  Word WithoutSeat(const Word& word) const {
+    return capacity_ == 0 ? word.EmptySeat()
+                          : word.Unseat(state_.Noted(), SizeOf(word));
+  }
+  uint32_t SizeOf(const Word& word) const {
+    if (!word.busy() || !word.seated()) return word.size();
+    return word.guest().dir() == Dir::kRecv ? 0 : capacity_;
+  }
+
   // What is amiss in a state, so that it must be settled first.
   enum class Mismatch : uint8_t { kNone, kAdmit, kServe, kDismiss };
   // What a party that goes in some direction finds in a settled state.
@@ -219,7 +236,7 @@ class alignas(runtime::kCacheLine) Core {
     Core* core;
     Node* record;
     uint64_t id;  // WaiterId
-    uint64_t lo;  // of the word in which the seat was empty
+    uint64_t lo;  // C = 0: of the word in which the seat was empty
     runtime::Sleeping sleeping;
   };
 
@@ -246,12 +263,16 @@ class alignas(runtime::kCacheLine) Core {
   bool HeadPlace(const Word& word, Place* place, WaiterId* id);
   bool HeadUnchanged(const Word& word, Word* now) const;
   bool PassTo(const Word& word, const Word& with, uint64_t position);
-  void SkipSeat(const Word& word) { (void)state_.Swap(word, word.EmptySeat()); }
+  void SkipSeat(const Word& word) {
+    (void)state_.Swap(word, WithoutSeat(word));
+  }
   void SkipRun(const Word& word, const Place& place);
 
   void Write(uint32_t ticket, void* value, Mover move);
   void Read(uint32_t ticket, void* room);
 
+  bool MaySit(WaiterId id, const Word& word) const;
+  bool TrySit(WaiterId id);
   bool Stand(const Word& word, WaiterId id, Place* place);
   bool Count(const Word& word, WaiterId id, const Place& place);
   bool WaitIsRight(const Enrolment& enrolment, Word* word, bool* ready);
@@ -272,13 +293,17 @@ class alignas(runtime::kCacheLine) Core {
                                                  const SourceLocation& site,
                                                  Wait& wait);
   template <Dir kDir>
-  [[gnu::noinline]] Begun TryOrBeginSlow(void* value, Mover move,
+  [[gnu::noinline]] Begun TryOrBeginRing(void* value, Mover move,
                                          const SourceLocation& site,
                                          Wait& wait);
   template <Dir kDir>
+  [[gnu::noinline]] Begun TryOrBeginSlow(void* value, Mover move,
+                                         const SourceLocation& site,
+                                         Wait& wait);
+  template <Dir kDir, runtime::Publish kPublish>
   [[gnu::noinline]] Begun BeginSeat(void* slot, uint64_t lo,
                                     const SourceLocation& site, Wait& wait);
-  template <Dir kDir>
+  template <Dir kDir, runtime::Publish kPublish>
   [[gnu::noinline]] Begun BeginSeatSlow(void* slot, uint64_t lo,
                                         const SourceLocation& site, Wait& wait);
   template <Dir kDir>
@@ -288,6 +313,7 @@ class alignas(runtime::kCacheLine) Core {
   [[gnu::always_inline]] inline runtime::WaitInfo Why(
       const SourceLocation& site) const;
   static void PublishSeat(void* wait) noexcept;
+  static void PublishRingSeat(void* wait) noexcept;
   static void PublishPlain(void* wait) noexcept;
   static void Publish(Core& core, Node& record, WaiterId id);
 
@@ -296,7 +322,7 @@ class alignas(runtime::kCacheLine) Core {
   }
 
   // First cache line: what every operation reads.
-  StateWord state_;
+  [[no_unique_address]] StateWord state_;
   uint32_t capacity_;           // 0 for an unbuffered kChannel alone
   uint32_t mask_ = 0;           // ring size - 1
   std::byte* slots_ = nullptr;  // behind this object, or of its own if large

@@ -16,13 +16,24 @@ std::string Core::DebugString() const {
   runtime::NoSteps no_steps;
   const Word word = state_.ReadExact();
   std::string out = absl::StrCat("chan(cap ", Cap(), ") ");
+  const auto append_waiter = [&](WaiterId id) {
+    absl::StrAppend(&out, id.is_select() ? "s" : "p", id.node(), "#", id.gen(),
+                    id.bi() ? " both" : "",
+                    id.dir() == Dir::kSend ? " sends" : " receives");
+  };
+  if (word.seated()) {
+    out += "seat ";
+    append_waiter(word.guest());
+    absl::StrAppend(&out, " at ", word.ticket(), word.closed() ? " closed" : "",
+                    " more ", word.more(), word.queued() ? " queued" : "",
+                    " from ", state_.Noted());
+    return out + queue_.DebugString();
+  }
   if (capacity_ > 0) {
     absl::StrAppend(&out, "send ", word.send(), " recv ", word.recv());
   } else {
-    absl::StrAppend(&out, word.taken() ? "seat " : "empty seat ",
-                    word.seat().is_select() ? "s" : "p", word.seat().node(),
-                    "#", word.seat().gen(), word.seat().bi() ? " both" : "",
-                    word.seat().dir() == Dir::kSend ? " sends" : " receives");
+    out += word.taken() ? "seat " : "empty seat ";
+    append_waiter(word.seat());
   }
   const char* const closed = kind_ == Kind::kTimer ? " armed" : " closed";
   absl::StrAppend(&out, word.closed() ? closed : "", word.busy() ? " busy" : "",
@@ -35,9 +46,16 @@ std::string Core::DebugString() const {
 
 bool Core::CheckInvariants(std::string* why) const {
   runtime::NoSteps no_steps;
-  const Word word = state_.ReadExact();
+  Word word = state_.ReadExact();
   if (MismatchOf(word) != Mismatch::kNone) {
     *why = "a mismatch was left unsettled";
+    return false;
+  }
+  if (word.seated()) {
+    word = WithoutSeat(word);
+  } else if (capacity_ > 0 && !word.busy() && !word.moved() &&
+             word.head() != state_.Noted()) {
+    *why = "the end of the queue is not as noted";
     return false;
   }
   if (capacity_ > 0 && word.size() > capacity_) {
@@ -58,8 +76,12 @@ bool Core::CheckInvariants(std::string* why) const {
 
 int Core::WaitersForTest() const {
   runtime::NoSteps no_steps;
-  const Word word = state_.ReadExact();
+  Word word = state_.ReadExact();
   int waiters = 0;
+  if (word.seated()) {
+    waiters += !word.guest().is_select() || IsOpen(word.guest());
+    word = WithoutSeat(word);
+  }
   if (capacity_ == 0 && word.taken()) {
     waiters += !word.seat().is_select() || IsOpen(word.seat());
   }
@@ -72,7 +94,10 @@ int Core::WaitersForTest() const {
       first = position + ((word.head() - static_cast<uint32_t>(position)) &
                           Word::kCounterMask);
     }
-    if (position < first || cell.tag() != Cell::kId) return;
+    if (position < first || cell.tag() != Cell::kId ||
+        cell.id().dir() != word.dir()) {
+      return;
+    }
     waiters += !cell.id().is_select() || IsOpen(cell.id());
   });
   return waiters;
@@ -90,8 +115,10 @@ void Core::PresetForTest(uint32_t ticket, uint32_t place) {
 void Core::SkipPlacesForTest(uint64_t places) {
   runtime::NoSteps alone;
   const Word word = state_.ReadExact();
-  const uint64_t end = queue_.SkipPlacesForTest(places);
-  state_.Init(word.TailForTest(static_cast<uint32_t>(end)));
+  uint32_t tail;
+  if (!state_.TailOf(word, &tail)) return;
+  const uint64_t end = queue_.SkipPlacesForTest(places, tail);
+  state_.Init(word.SkipForTest(end - tail));
 }
 
 }  // namespace gochan::internal

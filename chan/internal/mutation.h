@@ -34,6 +34,12 @@ enum class Mutant : uint8_t {
   kNoPositionCheck,     // the queue is empty when the 31 low bits say so
   kNoSerialInHint,      // hints are compared by index alone
   kNoTailFallback,      // a lost walker starts again from the tail hint
+  // --- the seat of a buffered channel
+  kSeatAlone,    // who leaves the seat ignores the queue behind it
+  kNoNote,       // sit without noting where the queue begins
+  kBlindNote,    // a note replaces a newer one
+  kNoNoteCheck,  // trust a note without reading the word again
+  kServeBounced,  // a place of the other direction is a waiter like any other
   // --- select
   kNoDefaultConfirm,  // default after one look at each channel
   kNoLeft,            // go on before the publisher has left
@@ -57,8 +63,13 @@ inline constexpr int kMutants = static_cast<int>(Mutant::kNoTicket) + 1;
 // Set by a test while nothing else runs.
 inline constinit Mutant active_mutant = Mutant::kNone;
 inline bool Mutated(Mutant mutant) { return active_mutant == mutant; }
+// Likewise: on buffered channels nobody sits, all wait in the queue. No error,
+// but a way to reach the queue in fewer operations.
+inline constinit bool no_ring_seat = false;
+inline bool MayUseRingSeat() { return !no_ring_seat; }
 #else
 constexpr bool Mutated(Mutant) { return false; }
+constexpr bool MayUseRingSeat() { return true; }
 #endif
 
 }  // namespace gochan::internal

@@ -5,22 +5,36 @@
 //
 // From the lowest bit up:
 //
-//   lo, C>0   send:31  recv:31  closed:1  busy:1
 //   lo, C=0   seat{node:28 gen:30 select:1 dir:1 bi:1} taken:1 closed:1 busy:1
-//   hi        head:31  tail:31  dir:1  -:1
+//   lo, C>0   send:31    recv:31  closed:1  busy:1
+//   hi        head:31    tail:31  dir:1     -:1
+//   or, C>0, with a waiter in the seat:
+//   lo        ticket:31  more:31  closed:1  busy:1 (set)
+//   hi        id:61               queued:1  -:1  seated:1
 //
 //   send recv  tickets given out; n = send - recv elements, 0 <= n <= C
-//   seat       the first waiter of an unbuffered channel, ahead of the queue;
-//              once emptied (taken = 0) it keeps node and generation: a version
+//   seat, id   the first waiter, ahead of the queue. C = 0: once emptied (taken
+//              = 0) it keeps node and generation: a version
+//   ticket     says both counters: while a receiver sits, send = recv = ticket;
+//              while a sender sits, recv = ticket and send = ticket + C
+//   more       places of the queue behind the seat; queued: one was counted
 //   closed     no more sends; of a timer's channel (timer_core.h): armed
-//   busy       the queue has places that are not yet passed, dead ones included
+//   busy       somebody is seated (C > 0), or the queue has places that are not
+//              yet passed, dead ones included
 //   head tail  the queue's places; all in it wait for the direction `dir`
+//   dir        while busy = 0 and C > 0: `moved`, see below
 //
-// Everything but closed, busy, taken and dir only grows (modulo 2^31), and an
-// id never repeats, so the word has no ABA. While busy = 0 the low word decides
-// alone: it is read alone, and swapped alone if hi stays as it is. Otherwise
-// both are read and swapped as one (runtime/atomic128.h). tail - head counts
-// places, not waiters, and wraps: empty is busy = 0, nothing else.
+// Everything but closed, busy, taken, seated, moved and dir only grows (modulo
+// 2^31), and an id never repeats. So the word has no ABA, but that of a full or
+// an empty buffer on which somebody sat and was served: it was full or empty all
+// the while. While busy = 0 the low word decides alone: it is read alone, and
+// swapped alone if hi stays as it is. Otherwise both are read and swapped as
+// one (runtime/atomic128.h). tail - head counts places, not waiters, and wraps:
+// empty is busy = 0, nothing else. `more` wraps, too: hence `queued`.
+//
+// A seated word has no room for the place at which its queue begins. That place
+// is the end of the empty queue on which somebody sat, so it is *noted* beside
+// the word, and noted anew only if the queue has moved on since (`moved`).
 //
 // The transitions below are pure; StateWord::Swap() makes one happen. Each is
 // named as in docs/design/channel.md, which says who owes what after winning
@@ -31,12 +45,15 @@
 //   Take              recv+1                                8 (16 if busy)
 //   Sit               seat = id, taken                      8
 //   EmptySeat         taken = 0                             8 (16 if busy)
+//   Seat              ticket, busy         id, seated       16
+//   Unseat            busy = 0 if alone    head, tail, dir  16
 //   Count             busy                 tail+1, dir      16
+//     while seated    more+1               queued           16
 //   Bounce                                 tail+1, head+1   16
-//   PassTo            busy = 0 if last     head             16
+//   PassTo            busy = 0 if last     head, moved      16
 //   Close, Arm        closed                                8 (16 if busy)
 //   Disarm            closed = 0                            8 (16 if busy)
-// Swap, admit and serve are PassTo together with Put and Take.
+// Swap, admit and serve are PassTo, or Unseat, together with Put and Take.
 
 #ifndef GOCHAN_CHAN_INTERNAL_STATE_WORD_H_
 #define GOCHAN_CHAN_INTERNAL_STATE_WORD_H_
@@ -44,7 +61,9 @@
 #include <atomic>
 #include <cstdint>
 
+#include "chan/internal/mutation.h"
 #include "chan/internal/waiter.h"
+#include "runtime/atomic.h"
 #include "runtime/atomic128.h"
 
 namespace gochan::internal {
@@ -57,6 +76,10 @@ class Word {
   static constexpr uint64_t kTaken = uint64_t{1} << 61;
   static constexpr uint64_t kClosed = uint64_t{1} << 62;
   static constexpr uint64_t kBusy = uint64_t{1} << 63;
+  // In hi.
+  static constexpr uint64_t kQueued = uint64_t{1} << 61;
+  static constexpr uint64_t kMoved = uint64_t{1} << 62;
+  static constexpr uint64_t kSeated = uint64_t{1} << 63;
 
   constexpr Word() = default;
   constexpr explicit Word(runtime::Pair64 bits) : bits_(bits) {}
@@ -100,13 +123,36 @@ class Word {
     return taken() && seat() == id;
   }
 
+  // Of an exact word of a buffered channel, if busy; the next four if seated.
+  constexpr bool seated() const { return (bits_.hi & kSeated) != 0; }
+  constexpr WaiterId guest() const { return WaiterId(bits_.hi); }
+  constexpr uint32_t ticket() const { return send(); }
+  constexpr uint32_t more() const { return recv(); }
+  constexpr bool queued() const { return (bits_.hi & kQueued) != 0; }
+  constexpr bool GuestIs(WaiterId id) const {
+    return busy() && seated() && guest() == id;
+  }
+  // The channel is open, and a plain waiter that goes in direction `dir` sits.
+  constexpr bool GuestIsPlain(Dir dir) const {
+    constexpr uint64_t kKind = WaiterId::kSelect | WaiterId::kDir | kSeated;
+    return (bits_.lo & (kBusy | kClosed)) == kBusy &&
+           (bits_.hi & kKind) ==
+               (kSeated | (dir == Dir::kRecv ? WaiterId::kDir : 0));
+  }
+
+  // The queue's, if nobody is seated: StateWord::HeadOf() and TailOf() know
+  // them else.
   constexpr uint32_t head() const {
     return static_cast<uint32_t>(bits_.hi) & kCounterMask;
   }
   constexpr uint32_t tail() const {
     return static_cast<uint32_t>(bits_.hi >> 31) & kCounterMask;
   }
-  constexpr Dir dir() const { return static_cast<Dir>(bits_.hi >> 62 & 1); }
+  constexpr Dir dir() const {
+    return seated() ? guest().dir() : static_cast<Dir>(bits_.hi >> 62 & 1);
+  }
+  // Of an exact word that is not busy: the end of the queue is not noted yet.
+  constexpr bool moved() const { return (bits_.hi & kMoved) != 0; }
 
   // --- what may follow
   constexpr Word Put() const {
@@ -125,8 +171,26 @@ class Word {
   constexpr Word EmptySeat() const {
     return Word(bits_.lo & ~kTaken, bits_.hi);
   }
+  // From an exact word that is not busy, in which the buffer is empty or full.
+  constexpr Word Seat(WaiterId id) const {
+    return Word(recv() | kBusy | (bits_.lo & kClosed), id.bits() | kSeated);
+  }
+  // With the head at `place`, as it is noted, and `size` elements. The queue
+  // behind has not been passed, so if there was one it is not empty.
+  constexpr Word Unseat(uint32_t place, uint32_t size) const {
+    const uint64_t lo = ((ticket() + size) & kCounterMask) |
+                        uint64_t{ticket()} << 31 | (bits_.lo & kClosed);
+    if (!queued()) return Word(lo, Hi(place, place, Dir::kSend));
+    return Word(lo | kBusy,
+                Hi(place, (place + more()) & kCounterMask, guest().dir()));
+  }
   // One more place at the tail; in an empty queue `dir` becomes its direction.
   constexpr Word Count(Dir dir) const {
+    if (seated()) {
+      return Word((bits_.lo & ~(uint64_t{kCounterMask} << 31)) |
+                      uint64_t{(more() + 1) & kCounterMask} << 31,
+                  bits_.hi | kQueued);
+    }
     const Dir now = busy() ? this->dir() : dir;
     return Word(bits_.lo | kBusy, Hi(head(), (tail() + 1) & kCounterMask, now));
   }
@@ -137,8 +201,8 @@ class Word {
   }
   // The head moves on to place `head`; `last`: that is the end of the queue.
   constexpr Word PassTo(uint32_t head, bool last) const {
-    return Word(last ? bits_.lo & ~kBusy : bits_.lo,
-                Hi(head & kCounterMask, tail(), dir()));
+    const uint64_t hi = Hi(head & kCounterMask, tail(), dir());
+    return last ? Word(bits_.lo & ~kBusy, hi | kMoved) : Word(bits_.lo, hi);
   }
   constexpr Word Close() const { return Word(bits_.lo | kClosed, bits_.hi); }
   constexpr Word Arm() const { return Close(); }
@@ -151,8 +215,15 @@ class Word {
                 Hi(place & kCounterMask, place & kCounterMask, Dir::kSend));
   }
 
-  constexpr Word TailForTest(uint32_t tail) const {
-    return Word(bits_.lo, Hi(head(), tail & kCounterMask, dir()));
+  // `places` dead ones are added.
+  constexpr Word SkipForTest(uint64_t places) const {
+    const auto n = static_cast<uint32_t>(places) & kCounterMask;
+    if (seated()) {
+      return Word((bits_.lo & ~(uint64_t{kCounterMask} << 31)) |
+                      uint64_t{(more() + n) & kCounterMask} << 31,
+                  bits_.hi | kQueued);
+    }
+    return Word(bits_.lo, Hi(head(), (tail() + n) & kCounterMask, dir()));
   }
 
   friend constexpr bool operator==(const Word&, const Word&) = default;
@@ -209,10 +280,63 @@ class StateWord {
   }
 
   // Before anybody else can see it.
-  void Init(const Word& word) { word_.Init(word.bits()); }
+  void Init(const Word& word) {
+    word_.Init(word.bits());
+    if (word.seated()) return;  // at the place that is noted
+    place_.word()->store(word.head(), std::memory_order_relaxed);
+  }
+
+  // --- the noted place
+
+  // Where the queue of `word`, exact, begins. Of a seated word it is right if
+  // the word still was the same afterwards (or is swapped); in any case the head
+  // of today is not before it.
+  uint32_t HeadOf(const Word& word) const {
+    return word.seated() ? Noted() : word.head();
+  }
+  // Where it ends. False: a seated word that is old by now.
+  [[nodiscard]] bool TailOf(const Word& word, uint32_t* tail) const {
+    if (!word.seated()) {
+      *tail = word.tail();
+      return true;
+    }
+    *tail = (Noted() + word.more()) & Word::kCounterMask;
+    return Mutated(Mutant::kNoNoteCheck) || ReadExact() == word;
+  }
+  uint32_t Noted() const {
+    return static_cast<uint32_t>(Note()) & Word::kCounterMask;
+  }
+
+  // Before somebody sits: to be read before the word, which then has its end
+  // noted. False: not so, look again.
+  uint64_t Note() const {
+    // N1 acquire: it is read before the word that is read next; pairs with N1
+    // in MakeNote().
+    return place_.load(std::memory_order_acquire);
+  }
+  [[nodiscard]] bool MakeNote(uint64_t note, const Word& word) {
+    if (!word.moved() || Mutated(Mutant::kNoNote)) return true;
+    uint64_t next = ((note >> 31) + 1) << 31 | word.head();
+    if (Mutated(Mutant::kBlindNote)) {
+      place_.store(next, std::memory_order_release);
+      return true;
+    }
+    // N1 acq_rel: the swap that seats somebody comes after it.
+    return place_.compare_exchange(note, next, std::memory_order_acq_rel);
+  }
 
  private:
   runtime::Atomic128 word_;
+  // The note: {place:31 version:33}. Written by whoever is about to sit on a
+  // word that has moved, with a version of its own.
+  //
+  // While somebody is seated, and until `moved` is set again, it is the place P
+  // of the empty queue on which he sat. For the sitter S read the note, then the
+  // word (moved, at P), then replaced that note, then swapped that word. Whoever
+  // replaces S's note before P is left has read it, so after it was made, and
+  // the word after that, so it writes P again. Whoever read an older note fails:
+  // its version is over.
+  runtime::Atomic<uint64_t> place_;
 };
 
 }  // namespace gochan::internal

@@ -267,8 +267,8 @@ void WaiterQueue::CleanHead(const StateWord& state) {
     const uint64_t base = segment.base.load(std::memory_order_relaxed);
     const uint64_t next_base =
         SegmentAt(next).base.load(std::memory_order_relaxed);
-    const Word word = state.ReadExact();
-    if (PositionFrom(base, word.head()) < next_base) return;
+    const uint32_t head = state.HeadOf(state.ReadExact());
+    if (PositionFrom(base, head) < next_base) return;
     if (!AllDone(segment)) return;
     head_.Store(next);
     Unhinge(hint, next);
@@ -414,11 +414,11 @@ int WaiterQueue::SegmentsForTest() const {
   return segments / static_cast<int>(Segment::kCells);
 }
 
-uint64_t WaiterQueue::SkipPlacesForTest(uint64_t places) {
+uint64_t WaiterQueue::SkipPlacesForTest(uint64_t places, uint32_t tail) {
   runtime::NoSteps no_steps;
   Pair64 last;
   uint64_t base;
-  if (!FindLast(&last, &base)) return 0;
+  while (!FindLast(&last, &base)) Start(tail);
   auto append = [&](uint64_t at, bool done) {
     // The list's last segment is done by now; what follows is a gap.
     for (Atomic<uint64_t>& cell : SegmentAt(last).cells) {

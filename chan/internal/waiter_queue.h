@@ -185,8 +185,9 @@ class WaiterQueue {
   bool CheckInvariants(const Word& word, std::string* why) const;
   int SegmentsForTest() const;
   // Appends void places until the end has moved on by `places`, as if selects
-  // had come and gone; returns the position of the end.
-  uint64_t SkipPlacesForTest(uint64_t places);
+  // had come and gone; returns the position of the end. An unused queue starts
+  // at `tail`.
+  uint64_t SkipPlacesForTest(uint64_t places, uint32_t tail = 0);
   static uint32_t SegmentsInArena() { return SegmentArena::HighWater(); }
 
  private:

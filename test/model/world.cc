@@ -123,6 +123,7 @@ void World::SetUp(Explorer& explorer) {
   chans_.assign(spec_.chans.size(), nullptr);
   dones_.assign(spec_.chans.size(), nullptr);
   Token::ResetCounts();
+  internal::no_ring_seat = spec_.queue_only;
   MakeChannels();
   ForgetSubscriptions(explorer, parties());
   current_.assign(spec_.parties.size(), -1);
@@ -485,9 +486,8 @@ std::string World::NameOf(const void* address) {
       continue;
     const std::ptrdiff_t offset = at - core;
     if (offset < static_cast<std::ptrdiff_t>(sizeof(Core))) {
-      if (offset == sizeof(void*) || offset == 16) {
-        return absl::StrCat("c", c, ".word");
-      }
+      if (offset == 16) return absl::StrCat("c", c, ".word");
+      if (offset == 32) return absl::StrCat("c", c, ".note");
       return absl::StrCat("c", c, "+", offset);
     }
     return absl::StrCat("c", c, ".slots+",

@@ -95,6 +95,8 @@ struct WorldSpec {
   std::vector<Before> prologue = {};
   // And then selects have come and gone behind those who wait in channel 0.
   uint64_t skip_places = 0;
+  // Nobody sits on a buffered channel: all wait in the queue.
+  bool queue_only = false;
 };
 
 class World : public Scenario {
