@@ -799,10 +799,11 @@ std::size_t Core::Len() {
 
 // May the waiter sit on the exact `word` of a buffered channel? A select that
 // sends stands in the queue: a receiver that finds it takes first and admits it
-// then, and a seated word cannot say that one value is missing.
+// then, and a seated word cannot say that one value is missing. One that would
+// do either never waits here.
 bool Core::MaySit(WaiterId id, const Word& word) const {
   if (capacity_ == 0 || kind_ != Kind::kChannel || word.busy() ||
-      word.closed() || !MayUseRingSeat()) {
+      word.closed() || id.bi() || !MayUseRingSeat()) {
     return false;
   }
   return id.dir() == Dir::kRecv ? word.size() == 0

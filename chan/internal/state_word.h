@@ -180,7 +180,9 @@ class Word {
   constexpr Word Unseat(uint32_t place, uint32_t size) const {
     const uint64_t lo = ((ticket() + size) & kCounterMask) |
                         uint64_t{ticket()} << 31 | (bits_.lo & kClosed);
-    if (!queued()) return Word(lo, Hi(place, place, Dir::kSend));
+    if (!queued() || Mutated(Mutant::kSeatAlone)) {
+      return Word(lo, Hi(place, place, Dir::kSend));
+    }
     return Word(lo | kBusy,
                 Hi(place, (place + more()) & kCounterMask, guest().dir()));
   }

@@ -128,7 +128,7 @@ TEST_F(WaiterQueueTest, ALongQueueIsNotWalkedForEveryAppend) {
 TEST_F(WaiterQueueTest, L37TwoBillionRoundsBehindAParkedHead) {
   const Place parked = Enter();
   uint64_t end = queue_.SkipPlacesForTest((uint64_t{1} << 31) - kCells);
-  state_.Init(word().TailForTest(static_cast<uint32_t>(end)));
+  state_.Init(word().SkipForTest(end - word().tail()));
   // Until the tail's counter is the one behind the parked place.
   Place last;
   while (word().tail() != ((parked.counter() + 1) & Word::kCounterMask)) {

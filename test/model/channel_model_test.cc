@@ -168,8 +168,109 @@ TEST(Model, L37HeadParkedAndALongRunOfRoundsBehindIt) {
     spec.name += " behind " + std::to_string(places);
     spec.prologue = {{0}};
     spec.skip_places = places;
+    Check(QueueOnly(spec));
     Check(std::move(spec));
   }
+}
+
+// -----------------------------------------------------------------------------
+// The seat of a buffered channel
+// -----------------------------------------------------------------------------
+
+TEST(Model, L48OneSitsAndAnotherStandsBehind) {
+  for (const int capacity : {1, 2}) {
+    Check(MakeWorld({capacity}, {{Recv(0)}, {Recv(0)}, {Send(0), Send(0)}}),
+          kDeep);
+    Check(MakeWorld({capacity},
+                    {{Recv(0)}, {Recv(0)}, {Send(0), Send(0)}, {TrySend(0)}}));
+    WorldSpec spec = MakeWorld(
+        {capacity},
+        {{Send(0), Send(0), Send(0)}, {Send(0)}, {Recv(0), Recv(0)}});
+    if (capacity == 1) spec.parties[0].pop_back();
+    spec.prologue.assign(capacity, {0});
+    Check(spec, kDeep);
+    spec.parties.push_back({TryRecv(0)});
+    spec.name += " | TR0";
+    Check(std::move(spec));
+  }
+}
+
+// Party 1 means to stand behind the seat; by the time it is installed, somebody
+// of the other direction sits there.
+TEST(Model, L49TheSeatTurnsRoundWhileAThirdIsInstalled) {
+  WorldSpec receivers =
+      MakeWorld({1}, {{Recv(0)}, {Recv(0)}, {Send(0), Send(0), Send(0)}});
+  receivers.prologue = {{0}};
+  Check(receivers, kDeep);
+  Check(receivers, kFreezing);
+  receivers.parties[1] = {SelectTimeout({R(0)})};
+  receivers.name += " select";
+  Check(receivers, kDeep);
+  receivers.parties.push_back({Recv(0)});
+  receivers.name += " | R0";
+  Check(std::move(receivers));
+
+  WorldSpec senders =
+      MakeWorld({1}, {{Send(0), Send(0)}, {Send(0)}, {Recv(0), Recv(0), Recv(0)}});
+  senders.prologue = {{0}, {0}};
+  Check(senders, kDeep);
+  Check(senders, kFreezing);
+  senders.parties[1] = {SelectTimeout({S(0)})};
+  senders.name += " select";
+  Check(senders, kDeep);
+  senders.parties.push_back({Send(0)});
+  senders.name += " | S0";
+  Check(std::move(senders));
+}
+
+TEST(Model, L50CloseAgainstTheSeat) {
+  for (const int capacity : {1, 2}) {
+    Check(MakeWorld({capacity}, {{Recv(0)}, {Close(0)}, {TrySend(0)}}), kDeep);
+    Check(MakeWorld({capacity}, {{Recv(0)}, {Recv(0)}, {Close(0)}}), kDeep);
+    Check(MakeWorld({capacity}, {{SelectTimeout({R(0)})}, {Close(0)}, {Recv(0)}}),
+          kDeep);
+    WorldSpec spec = MakeWorld({capacity}, {{Send(0), Send(0), Send(0)},
+                                            {Send(0)},
+                                            {Close(0)},
+                                            {Recv(0)}});
+    if (capacity == 1) spec.parties[0].pop_back();
+    spec.prologue.assign(capacity + 1, {0});
+    Check(std::move(spec));
+  }
+}
+
+TEST(Model, L51WithdrawAgainstServe) {
+  for (const int capacity : {1, 2}) {
+    for (const Parties& parties :
+         {Parties{{SelectTimeout({R(0)})}, {Send(0)}, {Recv(0)}},
+          Parties{{SelectTimeout({R(0)})}, {Send(0)}, {SelectTimeout({R(0)})}},
+          Parties{{SelectTimeout({R(0)}), Recv(0)}, {Send(0)}, {TrySend(0)}}}) {
+      WorldSpec spec = MakeWorld({capacity}, parties);
+      Check(spec);
+      spec.name += " seated";
+      spec.prologue = {{0}};
+      Check(spec, kDeep);
+      spec.name += " frozen";
+      Check(std::move(spec), kFreezing);
+    }
+  }
+}
+
+// The queue was used and is empty again, so who sits next makes a note; two do,
+// and the queue moves on between them.
+WorldSpec NotedTwice(Op fifth) {
+  WorldSpec spec = MakeWorld({1}, {{Recv(0), Recv(0)},
+                                   {Recv(0), Recv(0)},
+                                   {Send(0), Send(0), Send(0)},
+                                   {std::move(fifth)}});
+  spec.prologue = {{0}, {1}, {2}, {2}};
+  return spec;
+}
+
+TEST(Model, L52ANoteIsMadeWhileTheQueueMovesOn) {
+  Check(NotedTwice(Recv(0)), {.preemptions = 3, .seconds = 6});
+  Check(NotedTwice(SelectTimeout({R(0)})), {.preemptions = 3, .seconds = 6});
+  CheckRandomly(NotedTwice(Recv(0)), 20'000);
 }
 
 // -----------------------------------------------------------------------------
@@ -199,7 +300,8 @@ TEST(Model, PartiesThatPublishThemselves) {
 // Every mix of programs over the alphabet of plain operations; each `stride`-th
 // of them in the quick form.
 void PlainFamily(int capacity, int parties, int length, int stride,
-                 const Effort& effort, const std::string& suffix = "") {
+                 const Effort& effort, const std::string& suffix = "",
+                 bool queue_only = false) {
   const std::vector<std::vector<Op>> programs = Programs(
       {Send(0), Recv(0), TrySend(0), TryRecv(0), Close(0), Len(0)}, length);
   Family family("plain " + std::to_string(capacity) + " x" +
@@ -223,6 +325,7 @@ void PlainFamily(int capacity, int parties, int length, int stride,
                if (n++ % (Full() ? 1 : stride) != 0) return;
                WorldSpec spec = MakeWorld({capacity}, chosen);
                spec.name += suffix;
+               spec.queue_only = queue_only;
                family.Add(std::move(spec), effort);
              });
 }
@@ -241,6 +344,11 @@ TEST(ModelFamily, PlainThreePartiesUnbuffered) {
 }
 TEST(ModelFamily, PlainThreePartiesOfOne) {
   PlainFamily(1, 3, 1, 1, {.preemptions = 2});
+}
+TEST(ModelFamily, PlainThreePartiesInTheQueue) {
+  PlainFamily(1, 3, 1, 2, {.preemptions = 2}, " queue", /*queue_only=*/true);
+  PlainFamily(2, 3, 1, 3, {.preemptions = 1, .freezes = 1}, " queue frozen",
+              /*queue_only=*/true);
 }
 TEST(ModelFamily, PlainThreePartiesOfTwoOperations) {
   for (const int capacity : {0, 1, 2}) {

@@ -229,13 +229,20 @@ WorldSpec MakeWorld(const std::vector<int>& capacities,
   return spec;
 }
 
+WorldSpec QueueOnly(WorldSpec spec) {
+  spec.name += " queue";
+  spec.queue_only = true;
+  return spec;
+}
+
 WorldSpec RecycledUnderTheHead() {
-  WorldSpec spec = MakeWorld({1, 1}, {{Recv(0), Recv(1)},
-                                      {Recv(0)},
-                                      {SelectTimeout({R(0)})},
-                                      {SelectTimeout({R(0)}), TrySend(0)},
-                                      {Recv(0)},
-                                      {TrySend(0), TrySend(0)}});
+  WorldSpec spec =
+      QueueOnly(MakeWorld({1, 1}, {{Recv(0), Recv(1)},
+                                   {Recv(0)},
+                                   {SelectTimeout({R(0)})},
+                                   {SelectTimeout({R(0)}), TrySend(0)},
+                                   {Recv(0)},
+                                   {TrySend(0), TrySend(0)}}));
   spec.prologue = {{0}, {1}, {2}, {3}, {4}, {5}, {5, " head 2 "}, {3}};
   return spec;
 }

@@ -73,6 +73,8 @@ std::vector<std::vector<Op>> Programs(const std::vector<Op>& alphabet,
 std::string ShortName(const std::vector<std::vector<Op>>& parties);
 WorldSpec MakeWorld(const std::vector<int>& capacities,
                     std::vector<std::vector<Op>> parties);
+// The same world with the seat of buffered channels out of use.
+WorldSpec QueueOnly(WorldSpec spec);
 
 // L44: party 5 has passed the first segment of channel 0 but not finished with
 // it, so the next one is unlinked, and given to channel 1, with the head still

@@ -40,6 +40,25 @@ WorldSpec Prologue(WorldSpec spec, std::vector<WorldSpec::Before> prologue) {
   return spec;
 }
 
+// L49: party 1 means to stand behind a receiver in the seat, and is installed
+// when a sender sits there.
+WorldSpec TurnedRound(Op op) {
+  return Prologue(MakeWorld({1}, {{Recv(0)},
+                                  {std::move(op)},
+                                  {Send(0), Send(0), Send(0)},
+                                  {Recv(0)}}),
+                  {{0}});
+}
+
+// L52: the queue was used and is empty, so who sits makes a note.
+WorldSpec NotedTwice() {
+  return Prologue(MakeWorld({1}, {{Recv(0), Recv(0)},
+                                  {Recv(0), Recv(0)},
+                                  {Send(0), Send(0), Send(0), Send(0)},
+                                  {Recv(0)}}),
+                  {{0}, {1}, {2}, {2}});
+}
+
 struct Hunt {
   WorldSpec world;
   int preemptions = 3;
@@ -111,18 +130,38 @@ TEST(Mutants, NoBounce) {
       Mutant::kNoBounce,
       {{MakeWorld({0}, {{Send(0)}, {Recv(0)}, {Send(0)}})},
        {MakeWorld({0}, {{Send(0)}, {Recv(0)}, {Send(0)}, {Recv(0)}})}});
+  ExpectCaught(Mutant::kNoBounce, {{TurnedRound(Recv(0))}});
+  ExpectCaught(Mutant::kNoBounce, {{TurnedRound(SelectTimeout({R(0)}))}});
+}
+TEST(Mutants, ServeBounced) {
+  ExpectCaught(Mutant::kServeBounced,
+               {{TurnedRound(Recv(0))}, {TurnedRound(SelectTimeout({R(0)}))}});
+}
+TEST(Mutants, SeatAlone) {
+  ExpectCaught(Mutant::kSeatAlone,
+               {{MakeWorld({1}, {{Recv(0)}, {Recv(0)}, {Send(0), Send(0)}})}});
+}
+TEST(Mutants, NoNote) {
+  ExpectCaught(Mutant::kNoNote, {{NotedTwice()}});
+}
+TEST(Mutants, BlindNote) {
+  ExpectCaught(Mutant::kBlindNote, {{NotedTwice()}});
+}
+TEST(Mutants, NoNoteCheck) {
+  ExpectCaught(Mutant::kNoNoteCheck, {{NotedTwice()}});
 }
 TEST(Mutants, NoSettleAfterCount) {
   ExpectCaught(Mutant::kNoSettleAfterCount,
-               {{MakeWorld({1}, {{Send(0)}, {Recv(0)}})}});
+               {{QueueOnly(MakeWorld({1}, {{Send(0)}, {Recv(0)}}))}});
 }
 TEST(Mutants, NoReread) {
-  ExpectCaught(Mutant::kNoReread,
-               {{Prologue(MakeWorld({1, 1}, {{SelectTimeout({R(0)}), Recv(1)},
-                                             {SelectTimeout({R(0)})},
-                                             {Recv(0)},
-                                             {TrySend(0)}}),
-                          {{0}, {1}, {2}})}});
+  ExpectCaught(
+      Mutant::kNoReread,
+      {{Prologue(QueueOnly(MakeWorld({1, 1}, {{SelectTimeout({R(0)}), Recv(1)},
+                                              {SelectTimeout({R(0)})},
+                                              {Recv(0)},
+                                              {TrySend(0)}})),
+                 {{0}, {1}, {2}})}});
 }
 TEST(Mutants, NoSerialReread) {
   ExpectCaught(Mutant::kNoSerialReread, {{RecycledUnderTheHead(), 2}});
@@ -182,7 +221,8 @@ TEST(Mutants, NoGeneration) {
         3, 0, 2'000'000}});
 }
 TEST(Mutants, NoPositionCheck) {
-  WorldSpec spec = MakeWorld({1}, {{Recv(0)}, {Recv(0)}, {Send(0), Send(0)}});
+  WorldSpec spec =
+      QueueOnly(MakeWorld({1}, {{Recv(0)}, {Recv(0)}, {Send(0), Send(0)}}));
   spec.prologue = {{0}};
   spec.skip_places = uint64_t{1} << 31;
   ExpectCaught(Mutant::kNoPositionCheck, {{spec, 2}});
