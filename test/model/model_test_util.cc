@@ -247,4 +247,13 @@ WorldSpec RecycledUnderTheHead() {
   return spec;
 }
 
+WorldSpec NotedTwice() {
+  WorldSpec spec = MakeWorld({1}, {{Recv(0), Recv(0), Recv(0)},
+                                   {Recv(0), Recv(0)},
+                                   {Send(0), Send(0), Send(0), Send(0)},
+                                   {Recv(0)}});
+  spec.prologue = {{0}, {1}, {2}, {2}};
+  return spec;
+}
+
 }  // namespace gochan::model

@@ -81,6 +81,10 @@ WorldSpec QueueOnly(WorldSpec spec);
 // in it. Party 3 then looks at the head.
 WorldSpec RecycledUnderTheHead();
 
+// L52: the queue was used and is empty again, so who sits next makes a note;
+// meanwhile others do, and the queue moves on once more.
+WorldSpec NotedTwice();
+
 }  // namespace gochan::model
 
 #endif  // GOCHAN_TEST_MODEL_MODEL_TEST_UTIL_H_

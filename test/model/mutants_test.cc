@@ -46,17 +46,8 @@ WorldSpec TurnedRound(Op op) {
   return Prologue(MakeWorld({1}, {{Recv(0)},
                                   {std::move(op)},
                                   {Send(0), Send(0), Send(0)},
-                                  {Recv(0)}}),
+                                  {Recv(0), TryRecv(0)}}),
                   {{0}});
-}
-
-// L52: the queue was used and is empty, so who sits makes a note.
-WorldSpec NotedTwice() {
-  return Prologue(MakeWorld({1}, {{Recv(0), Recv(0)},
-                                  {Recv(0), Recv(0)},
-                                  {Send(0), Send(0), Send(0), Send(0)},
-                                  {Recv(0)}}),
-                  {{0}, {1}, {2}, {2}});
 }
 
 struct Hunt {
@@ -145,10 +136,17 @@ TEST(Mutants, NoNote) {
   ExpectCaught(Mutant::kNoNote, {{NotedTwice()}});
 }
 TEST(Mutants, BlindNote) {
-  ExpectCaught(Mutant::kBlindNote, {{NotedTwice()}});
+  ExpectCaught(Mutant::kBlindNote, {{NotedTwice(), 2}});
 }
 TEST(Mutants, NoNoteCheck) {
-  ExpectCaught(Mutant::kNoNoteCheck, {{NotedTwice()}});
+  ExpectCaught(Mutant::kNoNoteCheck,
+               {{Prologue(MakeWorld({1}, {{Recv(0)},
+                                          {Recv(0)},
+                                          {Recv(0)},
+                                          {Send(0), Send(0)},
+                                          {Recv(0)}}),
+                          {{0}, {1}}),
+                 2}});
 }
 TEST(Mutants, NoSettleAfterCount) {
   ExpectCaught(Mutant::kNoSettleAfterCount,
