@@ -145,7 +145,7 @@ Core::~Core() {
   if (slots_ == nullptr) return;
   Word word = state_.ReadExact();
   // Somebody who will never run again.
-  if (word.busy() && word.seated()) word = WithoutSeat(word);
+  if (word.busy() && word.seated()) word = WithoutSeat<true>(word);
   for (uint32_t p = word.recv(); p != word.send();
        p = (p + 1) & Word::kCounterMask) {
     ops_->destroy(SlotFor(p).element(slot_offset_));
@@ -264,6 +264,14 @@ void Core::Read(uint32_t ticket, void* room) {
   slot.SetRead();
 }
 
+// For the swap of a full `word`: takes its oldest value, and puts `value`. The
+// slot is read before it is written: in a ring of C slots it is the same.
+inline void Core::Swap(const Word& word, void* room, void* value) {
+  if (!Mutated(Mutant::kSlotBeforeRead)) Read(word.recv(), room);
+  Write(word.send(), value, ops_->move);
+  if (Mutated(Mutant::kSlotBeforeRead)) Read(word.recv(), room);
+}
+
 // -----------------------------------------------------------------------------
 // The head of the queue
 // -----------------------------------------------------------------------------
@@ -344,7 +352,11 @@ void Core::SkipRun(const Word& word, const Place& place) {
 // Repairs one step of what is amiss in `word`, whoever left it.
 void Core::Settle(const Word& word_read, Mismatch mismatch) {
   Word word = word_read;
-  if (capacity_ == 0 ? word.taken() : word.seated()) return SettleSeat(word);
+  if (capacity_ == 0) {
+    if (word.taken()) return SettleSeat<false>(word);
+  } else if (word.seated()) {
+    return SettleSeat<true>(word);
+  }
   Place place;
   WaiterId id;
   if (!HeadPlace(word, &place, &id)) return;
@@ -401,22 +413,23 @@ void Core::Settle(const Word& word_read, Mismatch mismatch) {
 
 // Dismisses the seat of a closed channel. A waiter for both directions
 // receives.
+template <bool kRing>
 void Core::SettleSeat(const Word& word_read) {
   Word word = word_read;
-  const WaiterId id = SeatOf(word);
+  const WaiterId id = SeatOf<kRing>(word);
   Node& record = RecordOf(id);
   if (!id.is_select()) {
-    if (state_.Swap(word, WithoutSeat(word))) {
+    if (state_.Swap(word, WithoutSeat<kRing>(word))) {
       Wake(record, WakeResult::kClosed);
     }
     return;
   }
   word = state_.Read();
-  if (!SeatHolds(word, id)) return;
+  if (!SeatHolds<kRing>(word, id)) return;
   const uint32_t k =
       NodeOf(id).k[Index(id.dir())].load(std::memory_order_relaxed);
   const bool won = TryClaim(record, id.gen(), k, ClaimMode::kClosed);
-  SkipSeat(word);
+  SkipSeat<kRing>(word);
   if (won) Wake(record, WakeResult::kClosed);
 }
 
@@ -436,17 +449,18 @@ void Core::Handover(WaiterId id, Dir partner, void* mine, Mover move) {
   Wake(RecordOf(id), WakeResult::kOk);
 }
 
+template <bool kRing>
 bool Core::ServeSeat(Word word, Dir partner, void* mine, Mover move) {
-  const WaiterId id = SeatOf(word);
+  const WaiterId id = SeatOf<kRing>(word);
   if (!id.is_select()) {
-    if (!state_.Swap(word, WithoutSeat(word))) return false;
+    if (!state_.Swap(word, WithoutSeat<kRing>(word))) return false;
     if (IsWithdrawn(id)) [[unlikely]]
       return false;
   } else {
     word = state_.Read();
-    if (!SeatHolds(word, id)) return false;
+    if (!SeatHolds<kRing>(word, id)) return false;
     if (Mutated(Mutant::kPopBeforeClaim) &&
-        !state_.Swap(word, WithoutSeat(word))) {
+        !state_.Swap(word, WithoutSeat<kRing>(word))) {
       return false;
     }
     const uint32_t k = NodeOf(id).k[Index(Opposite(partner))].load(
@@ -454,7 +468,7 @@ bool Core::ServeSeat(Word word, Dir partner, void* mine, Mover move) {
     const bool won = TryClaim(RecordOf(id), id.gen(), k, ClaimMode::kDirect);
     // Claimed or dead: the place is to be passed either way. If that fails,
     // others have done it or will.
-    SkipSeat(word);
+    SkipSeat<kRing>(word);
     if (!won) return false;
   }
   Handover(id, partner, mine, move);
@@ -495,15 +509,13 @@ bool Core::TakeAndAdmit(const Word& word, void* room) {
   WaiterId id;
   if (word.seated()) {  // it is plain: selects that send stand in the queue
     id = word.guest();
-    const Word left = WithoutSeat(word);
+    const Word left = WithoutSeat<true>(word);
     if (IsWithdrawn(id)) [[unlikely]] {
       (void)state_.Swap(word, left);
       return false;
     }
     if (!state_.Swap(word, left.Take().Put())) return false;
-    if (!Mutated(Mutant::kSlotBeforeRead)) Read(left.recv(), room);
-    Write(left.send(), NodeOf(id).slot[Index(Dir::kSend)], ops_->move);
-    if (Mutated(Mutant::kSlotBeforeRead)) Read(left.recv(), room);
+    Swap(left, room, NodeOf(id).slot[Index(Dir::kSend)]);
     Wake(RecordOf(id), WakeResult::kOk);
     return true;
   }
@@ -515,10 +527,7 @@ bool Core::TakeAndAdmit(const Word& word, void* room) {
     return true;
   }
   if (!PassTo(word, word.Take().Put(), place.position() + 1)) return false;
-  // The slot is read before it is written: in a ring of C slots it is the same.
-  if (!Mutated(Mutant::kSlotBeforeRead)) Read(word.recv(), room);
-  Write(word.send(), NodeOf(id).slot[Index(Dir::kSend)], ops_->move);
-  if (Mutated(Mutant::kSlotBeforeRead)) Read(word.recv(), room);
+  Swap(word, room, NodeOf(id).slot[Index(Dir::kSend)]);
   queue_.Finish(place, state_);
   Wake(RecordOf(id), WakeResult::kOk);
   return true;
@@ -548,7 +557,10 @@ Outcome Core::TrySendIn(void* value, Mover move, Word* found, bool exact) {
         Write(word.send(), value, move);
         return Outcome::kDone;
       case Ready::kSeat:
-        if (ServeSeat(word, Dir::kSend, value, move)) return Outcome::kDone;
+        if (capacity_ == 0 ? ServeSeat<false>(word, Dir::kSend, value, move)
+                           : ServeSeat<true>(word, Dir::kSend, value, move)) {
+          return Outcome::kDone;
+        }
         continue;
       case Ready::kQueue:
         if (ServeHead(word, Dir::kSend, value, move)) return Outcome::kDone;
@@ -585,7 +597,8 @@ Outcome Core::TryRecvIn(void* room, Word* found, bool exact) {
         if (TakeAndAdmit(word, room)) return Outcome::kDone;
         continue;
       case Ready::kSeat:
-        if (ServeSeat(word, Dir::kRecv, room, ops_->move)) {
+        // Of an unbuffered channel; else it is kSwap.
+        if (ServeSeat<false>(word, Dir::kRecv, room, ops_->move)) {
           return Outcome::kDone;
         }
         continue;
@@ -630,8 +643,8 @@ inline Core::Begun Core::TryOrBegin(void* value, Mover move,
       return BeginSeat<kDir, &PublishSeat>(value, word.lo(), site, wait);
     }
     if (word.SeatHoldsSelect(Opposite(kDir))) {
-      if (ServeSeat(word, kDir, value,
-                    kDir == Dir::kSend ? move : ops_->move)) {
+      if (ServeSeat<false>(word, kDir, value,
+                           kDir == Dir::kSend ? move : ops_->move)) {
         return Outcome::kDone;
       }
     } else if (word.SeatHoldsPlain(Opposite(kDir))) [[likely]] {
@@ -676,8 +689,7 @@ Core::Begun Core::TryOrBeginRing(void* value, Mover move,
       } else {
         const Word left = word.Unseat(state_.Noted(), capacity_);
         if (state_.Swap(word, left.Take().Put())) {
-          Read(left.recv(), value);
-          Write(left.send(), record.slot[Index(Dir::kSend)], ops_->move);
+          Swap(left, value, record.slot[Index(Dir::kSend)]);
           Wake(record, WakeResult::kOk);
           return Outcome::kDone;
         }
@@ -733,8 +745,8 @@ Core::Begun Core::BeginSeatSlow(void* slot, uint64_t lo,
   Node& record = BeginWait<kDir>(party, slot, wait);
   record.park.SetLeft();  // as above
   wait.lo = lo;
-  return Begun::Waiting(runtime::BeginSleep(
-      wait.sleeping, party, record.park, kPublish, &wait, Why<kDir>(site)));
+  return Begun::Waiting(runtime::BeginSleep(wait.sleeping, party, record.park,
+                                            kPublish, &wait, Why<kDir>(site)));
 }
 
 Core::Begun Core::BeginSend(void* value, Mover move, const SourceLocation& site,
@@ -861,8 +873,8 @@ bool Core::Count(const Word& word, WaiterId id, const Place& place) {
                !Mutated(Mutant::kNoBounce);
     if (conflict && word.busy()) return false;  // old: they never differ
   } else {
-    conflict = word.busy() && word.dir() != id.dir() &&
-               !Mutated(Mutant::kNoBounce);
+    conflict =
+        word.busy() && word.dir() != id.dir() && !Mutated(Mutant::kNoBounce);
   }
   if (!state_.Swap(word, conflict && capacity_ == 0 ? word.Bounce()
                                                     : word.Count(id.dir()))) {
@@ -990,9 +1002,10 @@ bool Core::WaitIsRight(const Enrolment& enrolment, Word* word, bool* ready) {
       case Ready::kNo:
         continue;
       case Ready::kSeat: {
-        const WaiterId id = SeatOf(*word);
+        const bool ring = capacity_ != 0;
+        const WaiterId id = ring ? SeatOf<true>(*word) : SeatOf<false>(*word);
         *ready = !id.is_select() || IsOpen(id);
-        if (!*ready) SkipSeat(*word);
+        if (!*ready) ring ? SkipSeat<true>(*word) : SkipSeat<false>(*word);
         return false;
       }
       case Ready::kQueue: {
@@ -1017,12 +1030,12 @@ bool Core::Enrol(Enrolment& enrolment) {
     const Word word(state_.ReadLo(), 0);
     if (word.SeatIsFree() &&
         state_.SwapLo(word.lo(), word.Sit(enrolment.id).lo())) {
-      enrolment.seated = true;
+      enrolment.at = Enrolment::At::kSeat;
       enrolment.enrolled = true;
       return true;
     }
   } else if (TrySit(enrolment.id)) {
-    enrolment.seated = true;
+    enrolment.at = Enrolment::At::kRingSeat;
     enrolment.enrolled = true;
     return true;
   }
@@ -1037,15 +1050,15 @@ bool Core::Enrol(Enrolment& enrolment) {
     }
     if (capacity_ == 0 && !word.taken() && !word.busy()) {
       if (!state_.Swap(word, word.Sit(enrolment.id))) continue;
-      enrolment.seated = true;
+      enrolment.at = Enrolment::At::kSeat;
     } else if (MaySit(enrolment.id, word)) {
       if (!TrySit(enrolment.id)) continue;
-      enrolment.seated = true;
+      enrolment.at = Enrolment::At::kRingSeat;
     } else {
       // A waiter for both directions never comes here: whoever is in the seat
       // or the queue would serve it.
       if (!Stand(word, enrolment.id, &enrolment.place)) continue;
-      enrolment.seated = false;
+      enrolment.at = Enrolment::At::kPlace;
       if (!Mutated(Mutant::kNoSettleAfterCount)) Settled();
     }
     enrolment.enrolled = true;
@@ -1053,14 +1066,22 @@ bool Core::Enrol(Enrolment& enrolment) {
   }
 }
 
+template <bool kRing>
+inline void Core::LeaveSeat(WaiterId id) {
+  for (;;) {
+    const Word word = state_.Read();
+    if (!SeatHolds<kRing>(word, id)) return;
+    if (state_.Swap(word, WithoutSeat<kRing>(word))) return;
+  }
+}
+
 void Core::Withdraw(Enrolment& enrolment, bool served) {
   enrolment.enrolled = false;
-  if (enrolment.seated) {
-    for (;;) {
-      const Word word = state_.Read();
-      if (!SeatHolds(word, enrolment.id)) return;
-      if (state_.Swap(word, WithoutSeat(word))) return;
-    }
+  if (enrolment.at == Enrolment::At::kSeat) {
+    return LeaveSeat<false>(enrolment.id);
+  }
+  if (enrolment.at == Enrolment::At::kRingSeat) {
+    return LeaveSeat<true>(enrolment.id);
   }
   if (served) return;  // its partner has passed and finished the place
   const Place& place = enrolment.place;

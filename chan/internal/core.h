@@ -53,7 +53,7 @@ struct Enrolment {
   WaiterId id;
   bool waits_to[2] = {false, false};  // by Dir
   bool enrolled = false;
-  bool seated = false;  // in the seat, or at `place`
+  enum class At : uint8_t { kPlace, kSeat, kRingSeat } at = At::kPlace;
   Place place;
 };
 
@@ -174,17 +174,19 @@ class alignas(runtime::kCacheLine) Core {
   friend struct FastPath;  // typed_core.h: put and take, inline
   friend class TimerCore;  // timer_core.h: its own transitions
 
-  // Of buffered channels too: the one ahead of the queue.
-  WaiterId SeatOf(const Word& word) const {
-    return capacity_ == 0 ? word.seat() : word.guest();
+  // The waiter ahead of the queue; `kRing`: of a buffered channel.
+  template <bool kRing>
+  static WaiterId SeatOf(const Word& word) {
+    return kRing ? word.guest() : word.seat();
   }
-  bool SeatHolds(const Word& word, WaiterId id) const {
-    return capacity_ == 0 ? word.SeatHolds(id) : word.GuestIs(id);
+  template <bool kRing>
+  static bool SeatHolds(const Word& word, WaiterId id) {
+    return kRing ? word.GuestIs(id) : word.SeatHolds(id);
   }
   // Right if `word`, which has a seated waiter, is then swapped for it.
+  template <bool kRing>
   Word WithoutSeat(const Word& word) const {
-    return capacity_ == 0 ? word.EmptySeat()
-                          : word.Unseat(state_.Noted(), SizeOf(word));
+    return kRing ? word.Unseat(state_.Noted(), SizeOf(word)) : word.EmptySeat();
   }
   uint32_t SizeOf(const Word& word) const {
     if (!word.busy() || !word.seated()) return word.size();
@@ -250,11 +252,13 @@ class alignas(runtime::kCacheLine) Core {
   static void DestroyBuried(runtime::Party& party);
 
   void Settle(const Word& word, Mismatch mismatch);
+  template <bool kRing>
   void SettleSeat(const Word& word);
   Word Settled();
 
   // Serves whoever waits in the seat or at the head; false: lost, or skipped a
   // dead place; look again.
+  template <bool kRing>
   bool ServeSeat(Word word, Dir partner, void* mine, Mover move);
   bool ServeHead(Word word, Dir partner, void* mine, Mover move);
   bool TakeAndAdmit(const Word& word, void* room);
@@ -263,13 +267,17 @@ class alignas(runtime::kCacheLine) Core {
   bool HeadPlace(const Word& word, Place* place, WaiterId* id);
   bool HeadUnchanged(const Word& word, Word* now) const;
   bool PassTo(const Word& word, const Word& with, uint64_t position);
+  template <bool kRing>
   void SkipSeat(const Word& word) {
-    (void)state_.Swap(word, WithoutSeat(word));
+    (void)state_.Swap(word, WithoutSeat<kRing>(word));
   }
+  template <bool kRing>
+  void LeaveSeat(WaiterId id);
   void SkipRun(const Word& word, const Place& place);
 
   void Write(uint32_t ticket, void* value, Mover move);
   void Read(uint32_t ticket, void* room);
+  void Swap(const Word& word, void* room, void* value);
 
   bool MaySit(WaiterId id, const Word& word) const;
   bool TrySit(WaiterId id);

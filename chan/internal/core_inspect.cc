@@ -52,7 +52,7 @@ bool Core::CheckInvariants(std::string* why) const {
     return false;
   }
   if (word.seated()) {
-    word = WithoutSeat(word);
+    word = WithoutSeat<true>(word);
   } else if (capacity_ > 0 && !word.busy() && !word.moved() &&
              word.head() != state_.Noted()) {
     *why = "the end of the queue is not as noted";
@@ -80,7 +80,7 @@ int Core::WaitersForTest() const {
   int waiters = 0;
   if (word.seated()) {
     waiters += !word.guest().is_select() || IsOpen(word.guest());
-    word = WithoutSeat(word);
+    word = WithoutSeat<true>(word);
   }
   if (capacity_ == 0 && word.taken()) {
     waiters += !word.seat().is_select() || IsOpen(word.seat());

@@ -35,10 +35,10 @@ enum class Mutant : uint8_t {
   kNoSerialInHint,      // hints are compared by index alone
   kNoTailFallback,      // a lost walker starts again from the tail hint
   // --- the seat of a buffered channel
-  kSeatAlone,    // who leaves the seat ignores the queue behind it
-  kNoNote,       // sit without noting where the queue begins
-  kBlindNote,    // a note replaces a newer one
-  kNoNoteCheck,  // trust a note without reading the word again
+  kSeatAlone,     // who leaves the seat ignores the queue behind it
+  kNoNote,        // sit without noting where the queue begins
+  kBlindNote,     // a note replaces a newer one
+  kNoNoteCheck,   // trust a note without reading the word again
   kServeBounced,  // a place of the other direction is a waiter like any other
   // --- select
   kNoDefaultConfirm,  // default after one look at each channel

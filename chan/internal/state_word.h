@@ -26,11 +26,11 @@
 //
 // Everything but closed, busy, taken, seated, moved and dir only grows (modulo
 // 2^31), and an id never repeats. So the word has no ABA, but that of a full or
-// an empty buffer on which somebody sat and was served: it was full or empty all
-// the while. While busy = 0 the low word decides alone: it is read alone, and
-// swapped alone if hi stays as it is. Otherwise both are read and swapped as
-// one (runtime/atomic128.h). tail - head counts places, not waiters, and wraps:
-// empty is busy = 0, nothing else. `more` wraps, too: hence `queued`.
+// an empty buffer on which somebody sat and was served: it was full or empty
+// all the while. While busy = 0 the low word decides alone: it is read alone,
+// and swapped alone if hi stays as it is. Otherwise both are read and swapped
+// as one (runtime/atomic128.h). tail - head counts places, not waiters, and
+// wraps: empty is busy = 0, nothing else. `more` wraps, too: hence `queued`.
 //
 // A seated word has no room for the place at which its queue begins. That place
 // is the end of the empty queue on which somebody sat, so it is *noted* beside
@@ -291,8 +291,8 @@ class StateWord {
   // --- the noted place
 
   // Where the queue of `word`, exact, begins. Of a seated word it is right if
-  // the word still was the same afterwards (or is swapped); in any case the head
-  // of today is not before it.
+  // the word still was the same afterwards (or is swapped); in any case the
+  // head of today is not before it.
   uint32_t HeadOf(const Word& word) const {
     return word.seated() ? Noted() : word.head();
   }
@@ -333,11 +333,11 @@ class StateWord {
   // word that has moved, with a version of its own.
   //
   // While somebody is seated, and until `moved` is set again, it is the place P
-  // of the empty queue on which he sat. For the sitter S read the note, then the
-  // word (moved, at P), then replaced that note, then swapped that word. Whoever
-  // replaces S's note before P is left has read it, so after it was made, and
-  // the word after that, so it writes P again. Whoever read an older note fails:
-  // its version is over.
+  // of the empty queue on which he sat. For the sitter S read the note, then
+  // the word (moved, at P), then replaced that note, then swapped that word.
+  // Whoever replaces S's note before P is left has read it, so after it was
+  // made, and the word after that, so it writes P again. Whoever read an older
+  // note fails: its version is over.
   runtime::Atomic<uint64_t> place_;
 };
 

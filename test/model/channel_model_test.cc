@@ -183,9 +183,9 @@ TEST(Model, L48OneSitsAndAnotherStandsBehind) {
           kDeep);
     Check(MakeWorld({capacity},
                     {{Recv(0)}, {Recv(0)}, {Send(0), Send(0)}, {TrySend(0)}}));
-    WorldSpec spec = MakeWorld(
-        {capacity},
-        {{Send(0), Send(0), Send(0)}, {Send(0)}, {Recv(0), Recv(0)}});
+    WorldSpec spec =
+        MakeWorld({capacity},
+                  {{Send(0), Send(0), Send(0)}, {Send(0)}, {Recv(0), Recv(0)}});
     if (capacity == 1) spec.parties[0].pop_back();
     spec.prologue.assign(capacity, {0});
     Check(spec, kDeep);
@@ -210,8 +210,8 @@ TEST(Model, L49TheSeatTurnsRoundWhileAThirdIsInstalled) {
   receivers.name += " | R0";
   Check(std::move(receivers));
 
-  WorldSpec senders =
-      MakeWorld({1}, {{Send(0), Send(0)}, {Send(0)}, {Recv(0), Recv(0), Recv(0)}});
+  WorldSpec senders = MakeWorld(
+      {1}, {{Send(0), Send(0)}, {Send(0)}, {Recv(0), Recv(0), Recv(0)}});
   senders.prologue = {{0}, {0}};
   Check(senders, kDeep);
   Check(senders, kFreezing);
@@ -227,12 +227,12 @@ TEST(Model, L50CloseAgainstTheSeat) {
   for (const int capacity : {1, 2}) {
     Check(MakeWorld({capacity}, {{Recv(0)}, {Close(0)}, {TrySend(0)}}), kDeep);
     Check(MakeWorld({capacity}, {{Recv(0)}, {Recv(0)}, {Close(0)}}), kDeep);
-    Check(MakeWorld({capacity}, {{SelectTimeout({R(0)})}, {Close(0)}, {Recv(0)}}),
-          kDeep);
-    WorldSpec spec = MakeWorld({capacity}, {{Send(0), Send(0), Send(0)},
-                                            {Send(0)},
-                                            {Close(0)},
-                                            {Recv(0)}});
+    Check(
+        MakeWorld({capacity}, {{SelectTimeout({R(0)})}, {Close(0)}, {Recv(0)}}),
+        kDeep);
+    WorldSpec spec = MakeWorld(
+        {capacity},
+        {{Send(0), Send(0), Send(0)}, {Send(0)}, {Close(0)}, {Recv(0)}});
     if (capacity == 1) spec.parties[0].pop_back();
     spec.prologue.assign(capacity + 1, {0});
     Check(std::move(spec));

@@ -132,9 +132,7 @@ TEST(Mutants, SeatAlone) {
   ExpectCaught(Mutant::kSeatAlone,
                {{MakeWorld({1}, {{Recv(0)}, {Recv(0)}, {Send(0), Send(0)}})}});
 }
-TEST(Mutants, NoNote) {
-  ExpectCaught(Mutant::kNoNote, {{NotedTwice()}});
-}
+TEST(Mutants, NoNote) { ExpectCaught(Mutant::kNoNote, {{NotedTwice()}}); }
 TEST(Mutants, BlindNote) {
   ExpectCaught(Mutant::kBlindNote, {{NotedTwice(), 2}});
 }
@@ -183,11 +181,12 @@ TEST(Mutants, PopBeforeClaim) {
 TEST(Mutants, Overtake) {
   ExpectCaught(
       Mutant::kOvertake,
-      {{MakeWorld({1}, {{Recv(0)}, {Send(0)}, {TryRecv(0)}})},
+      {{QueueOnly(MakeWorld({1}, {{Recv(0)}, {Send(0)}, {TryRecv(0)}}))},
        {Prologue(
            MakeWorld({1}, {{Send(0), Select({S(0)})}, {Recv(0)}, {TrySend(0)}}),
            {{0}, {0}})},
-       {MakeWorld({1}, {{Send(0), Send(0)}, {Recv(0)}, {TrySend(0)}})}});
+       {QueueOnly(
+           MakeWorld({1}, {{Send(0), Send(0)}, {Recv(0)}, {TrySend(0)}}))}});
 }
 TEST(Mutants, NoHelpCount) {
   ExpectCaught(Mutant::kNoHelpCount,

@@ -164,11 +164,11 @@ TEST(Model, L27CleanerUnlinksWhileTheHeadEntersTheGap) {
 
 TEST(Model, L28TwoLeaversAtTheHead) {
   for (const int capacity : {0, 1}) {
-    const WorldSpec spec =
-        WithPrologue(MakeWorld({capacity}, {{SelectTimeout({R(0)})},
-                                            {SelectTimeout({R(0)})},
-                                            {TrySend(0)}}),
-                     {{0}, {1}});
+    const WorldSpec spec = WithPrologue(
+        MakeWorld(
+            {capacity},
+            {{SelectTimeout({R(0)})}, {SelectTimeout({R(0)})}, {TrySend(0)}}),
+        {{0}, {1}});
     Check(spec, kDeep);
     if (capacity > 0) Check(QueueOnly(spec), kDeep);
   }
