@@ -345,6 +345,19 @@ void Core::SkipRun(const Word& word, const Place& place) {
   }
 }
 
+// Passes dead places until somebody stands at the head, or nobody waits.
+void Core::PassDead() {
+  for (;;) {
+    const Word word = state_.ReadExact();
+    if (!word.busy() || word.seated()) return;
+    Place place;
+    WaiterId id;
+    if (!HeadPlace(word, &place, &id)) continue;
+    if (!id.is_select() || IsOpen(id)) return;
+    SkipRun(word, place);
+  }
+}
+
 // -----------------------------------------------------------------------------
 // Settle
 // -----------------------------------------------------------------------------
@@ -419,7 +432,7 @@ void Core::SettleSeat(const Word& word_read) {
   const WaiterId id = SeatOf<kRing>(word);
   Node& record = RecordOf(id);
   if (!id.is_select()) {
-    if (state_.Swap(word, WithoutSeat<kRing>(word))) {
+    if (state_.Swap(word, WithoutSeat<kRing>(word)) && !IsWithdrawn(id)) {
       Wake(record, WakeResult::kClosed);
     }
     return;
@@ -1071,7 +1084,10 @@ inline void Core::LeaveSeat(WaiterId id) {
   for (;;) {
     const Word word = state_.Read();
     if (!SeatHolds<kRing>(word, id)) return;
-    if (state_.Swap(word, WithoutSeat<kRing>(word))) return;
+    if (!state_.Swap(word, WithoutSeat<kRing>(word))) continue;
+    // Those behind who have left already could not pass their places.
+    if (kRing && word.queued()) PassDead();
+    return;
   }
 }
 

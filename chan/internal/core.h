@@ -154,6 +154,10 @@ class alignas(runtime::kCacheLine) Core {
   // Before first use: counters as they are after `ticket` values and `place`
   // waiters.
   void PresetForTest(uint32_t ticket, uint32_t place);
+  void PresetNoteForTest(uint32_t place) {
+    runtime::NoSteps alone;
+    state_.PresetNoteForTest(place);
+  }
   // As if `places` selects had come and gone behind those who wait.
   void SkipPlacesForTest(uint64_t places);
 
@@ -274,6 +278,7 @@ class alignas(runtime::kCacheLine) Core {
   template <bool kRing>
   void LeaveSeat(WaiterId id);
   void SkipRun(const Word& word, const Place& place);
+  void PassDead();
 
   void Write(uint32_t ticket, void* value, Mover move);
   void Read(uint32_t ticket, void* room);

@@ -38,6 +38,7 @@ enum class Mutant : uint8_t {
   kSeatAlone,     // who leaves the seat ignores the queue behind it
   kNoNote,        // sit without noting where the queue begins
   kBlindNote,     // a note replaces a newer one
+  kKeepNote,      // a note that happens to be right is not replaced
   kNoNoteCheck,   // trust a note without reading the word again
   kServeBounced,  // a place of the other direction is a waiter like any other
   // --- select

@@ -287,6 +287,11 @@ class StateWord {
     if (word.seated()) return;  // at the place that is noted
     place_.word()->store(word.head(), std::memory_order_relaxed);
   }
+  // The queue has moved on since the note was made.
+  void PresetNoteForTest(uint32_t place) {
+    word_.Init({ReadExact().lo(), ReadExact().hi() | Word::kMoved});
+    place_.word()->store(place, std::memory_order_relaxed);
+  }
 
   // --- the noted place
 
@@ -318,7 +323,10 @@ class StateWord {
   }
   [[nodiscard]] bool MakeNote(uint64_t note, const Word& word) {
     if (!word.moved() || Mutated(Mutant::kNoNote)) return true;
-    uint64_t next = ((note >> 31) + 1) << 31 | word.head();
+    if (Mutated(Mutant::kKeepNote) &&
+        (note & Word::kCounterMask) == word.head())
+      return true;
+    const uint64_t next = ((note >> 31) + 1) << 31 | word.head();
     if (Mutated(Mutant::kBlindNote)) {
       place_.store(next, std::memory_order_release);
       return true;

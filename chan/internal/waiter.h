@@ -41,8 +41,8 @@ constexpr Dir Opposite(Dir dir) {
 // -----------------------------------------------------------------------------
 
 // struct { node:28  gen:30  select:1  dir:1  bi:1 }, from the lowest bit up.
-// The seat of an unbuffered channel holds all of it; a queue cell never has
-// `bi`.
+// A channel's seat holds all of it; a queue cell, and the seat of a buffered
+// channel, never have `bi`.
 //   select  the waiter can leave, and is won by claim; else it is plain, and
 //           whoever passes its place owns it
 //   bi      it waits to send and to receive; `dir` is kRecv then

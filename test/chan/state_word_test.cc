@@ -61,6 +61,63 @@ TEST(WordTest, TheSeatKeepsItsIdAsAVersion) {
   EXPECT_FALSE(left.SeatHolds(first));
 }
 
+TEST(WordTest, SeatedSaysBothCountersByOneTicket) {
+  constexpr uint32_t kC = 3;
+  const WaiterId receiver = WaiterId::Make(
+      WaiterId::kNodeMask, WaiterId::kGenMask, true, Dir::kRecv, false);
+  const WaiterId sender = WaiterId::Make(7, 1, false, Dir::kSend, false);
+  const Word empty = Word::Preset(kTop, /*buffered=*/true, 5);
+  const Word full = empty.Put().Put().Put();
+  for (const bool recv : {false, true}) {
+    const Word from = recv ? empty : full;
+    const Word word = from.Seat(recv ? receiver : sender);
+    EXPECT_TRUE(word.busy());
+    EXPECT_TRUE(word.seated());
+    EXPECT_FALSE(word.closed());
+    EXPECT_FALSE(word.queued());
+    EXPECT_EQ(word.guest(), recv ? receiver : sender);
+    EXPECT_EQ(word.dir(), recv ? Dir::kRecv : Dir::kSend);
+    EXPECT_EQ(word.ticket(), kTop);
+    EXPECT_TRUE(word.GuestIs(recv ? receiver : sender));
+    EXPECT_FALSE(word.GuestIs(recv ? sender : receiver));
+    EXPECT_FALSE(word.GuestIsPlain(Dir::kRecv)) << "the receiver is a select";
+    EXPECT_EQ(word.GuestIsPlain(Dir::kSend), !recv);
+    EXPECT_EQ(word.Unseat(5, recv ? 0 : kC), from);
+    EXPECT_FALSE(word.Close().GuestIsPlain(Dir::kSend));
+    EXPECT_TRUE(word.Close().Unseat(5, recv ? 0 : kC).closed());
+  }
+}
+
+TEST(WordTest, PlacesBehindTheSeatBecomeTheQueue) {
+  const WaiterId id = WaiterId::Make(7, 1, true, Dir::kRecv, false);
+  Word word = Word::Preset(9, true, kTop).Seat(id);
+  word = word.Count(Dir::kRecv).Count(Dir::kSend);
+  EXPECT_EQ(word.more(), 2u);
+  EXPECT_TRUE(word.queued());
+  EXPECT_EQ(word.guest(), id);
+  EXPECT_EQ(word.ticket(), 9u);
+  const Word left = word.Unseat(kTop, 0);
+  EXPECT_TRUE(left.busy());
+  EXPECT_FALSE(left.seated());
+  EXPECT_EQ(left.head(), kTop);
+  EXPECT_EQ(left.tail(), 1u);
+  EXPECT_EQ(left.dir(), Dir::kRecv) << "whoever was counted";
+  EXPECT_EQ(left.size(), 0u);
+  // So many that they look like none.
+  const Word many = word.SkipForTest((uint64_t{1} << 31) - 2);
+  EXPECT_EQ(many.more(), 0u);
+  EXPECT_TRUE(many.Unseat(kTop, 0).busy());
+}
+
+TEST(WordTest, MovedSaysThatTheEndIsNotNoted) {
+  const Word start = Word::Preset(0, true, 4);
+  EXPECT_FALSE(start.moved());
+  const Word drained = start.Count(Dir::kSend).PassTo(5, /*last=*/true);
+  EXPECT_TRUE(drained.moved());
+  const WaiterId id = WaiterId::Make(7, 1, false, Dir::kRecv, false);
+  EXPECT_FALSE(drained.Seat(id).Unseat(5, 0).moved());
+}
+
 TEST(WordTest, ClosedAndBusyStay) {
   const WaiterId id = WaiterId::Make(WaiterId::kNodeMask, WaiterId::kGenMask,
                                      true, Dir::kRecv, true);
@@ -102,6 +159,32 @@ TEST(PlaceBeforeTest, LooksAroundTheWrap) {
   EXPECT_FALSE(PlaceBefore(1, 0));
   EXPECT_TRUE(PlaceBefore(kTop, 0));
   EXPECT_FALSE(PlaceBefore(0, kTop));
+}
+
+TEST(StateWordTest, ANoteIsMadeOnceAndByTheOldOne) {
+  StateWord state;
+  state.Init(Word::Preset(0, true, 4));
+  EXPECT_EQ(state.Noted(), 4u);
+  const Word start = state.ReadExact();
+  const uint64_t old = state.Note();
+  EXPECT_TRUE(state.MakeNote(old, start));
+  EXPECT_EQ(state.Note(), old) << "the word has not moved";
+  const Word five = start.Count(Dir::kSend).PassTo(5, true);
+  EXPECT_TRUE(state.MakeNote(old, five));
+  EXPECT_EQ(state.Noted(), 5u);
+  EXPECT_FALSE(state.MakeNote(old, five)) << "a late one";
+  // The same place again is another note.
+  EXPECT_TRUE(state.MakeNote(state.Note(), five));
+  EXPECT_EQ(state.Noted(), 5u);
+  uint32_t tail = 0;
+  const WaiterId id = WaiterId::Make(7, 1, false, Dir::kRecv, false);
+  ASSERT_TRUE(state.Swap(start, five.Seat(id)));
+  const Word seated = state.ReadExact();
+  EXPECT_EQ(state.HeadOf(seated), 5u);
+  ASSERT_TRUE(state.Swap(seated, seated.Count(Dir::kRecv)));
+  EXPECT_FALSE(state.TailOf(seated, &tail)) << "it is old";
+  EXPECT_TRUE(state.TailOf(state.ReadExact(), &tail));
+  EXPECT_EQ(tail, 6u);
 }
 
 TEST(StateWordTest, SwapFailsIfEitherHalfHasChanged) {

@@ -259,6 +259,7 @@ TEST(Model, L51WithdrawAgainstServe) {
 TEST(Model, L52ANoteIsMadeWhileTheQueueMovesOn) {
   Check(NotedTwice(), {.preemptions = 2, .seconds = 6});
   CheckRandomly(NotedTwice(), 20'000);
+  Check(NotedLongAgo());
   // Party 2 is installed behind two, and looks whether it is counted.
   WorldSpec spec = MakeWorld(
       {1}, {{Recv(0)}, {Recv(0)}, {Recv(0)}, {Send(0), Send(0)}, {Recv(0)}});

@@ -256,4 +256,13 @@ WorldSpec NotedTwice() {
   return spec;
 }
 
+WorldSpec NotedLongAgo() {
+  WorldSpec spec = MakeWorld(
+      {1}, {{Send(0)}, {Send(0)}, {SelectTimeout({S(0)})}, {Send(0)}});
+  spec.name += " noted long ago";
+  spec.chans[0].preset_note = 1;
+  spec.prologue = {{0}};
+  return spec;
+}
+
 }  // namespace gochan::model

@@ -84,6 +84,8 @@ WorldSpec RecycledUnderTheHead();
 // L52: the queue was used and is empty again, so who sits next makes a note;
 // meanwhile others do, and the queue moves on once more.
 WorldSpec NotedTwice();
+// L52, too: the note is 2^31 - 1 places old, so after one more it is right.
+WorldSpec NotedLongAgo();
 
 }  // namespace gochan::model
 

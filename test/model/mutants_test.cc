@@ -136,6 +136,9 @@ TEST(Mutants, NoNote) { ExpectCaught(Mutant::kNoNote, {{NotedTwice()}}); }
 TEST(Mutants, BlindNote) {
   ExpectCaught(Mutant::kBlindNote, {{NotedTwice(), 2}});
 }
+TEST(Mutants, KeepNote) {
+  ExpectCaught(Mutant::kKeepNote, {{NotedLongAgo(), 2}});
+}
 TEST(Mutants, NoNoteCheck) {
   ExpectCaught(Mutant::kNoNoteCheck,
                {{Prologue(MakeWorld({1}, {{Recv(0)},

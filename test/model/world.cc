@@ -114,6 +114,10 @@ void World::MakeChannels() {
       CoreOf(static_cast<int>(i))
           ->PresetForTest(chan.preset_ticket, chan.preset_place);
     }
+    if (chan.preset_note >= 0) {
+      CoreOf(static_cast<int>(i))
+          ->PresetNoteForTest(static_cast<uint32_t>(chan.preset_note));
+    }
   }
 }
 

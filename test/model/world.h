@@ -73,6 +73,7 @@ struct ChanSpec {
   // Before the first operation: as if so many values and waiters had gone by.
   uint32_t preset_ticket = 0;
   uint32_t preset_place = 0;
+  int64_t preset_note = -1;  // a note that was made there, long ago
 };
 std::vector<ChanSpec> Capacities(const std::vector<int>& capacities);
 ChanSpec DoneChan();
