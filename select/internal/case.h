@@ -67,12 +67,13 @@ struct Watched {
 // Was there one instant at which none of these channels was ready? False if
 // that is not plain from their low words.
 //
-// A low word that is not busy says whether its channel is idle, and once it has
-// changed it never comes back: a buffered one counts, and an empty seat keeps
-// the number of who has left it. So if all are what they were, all channels
-// were idle from the last of the first looks to the first of the second ones.
-// (Meanwhile a queue may have come and gone behind a seat or at a buffer; it
-// waited in the direction in which the channel is idle.)
+// A low word that is not busy says whether its channel is idle. Once it has
+// changed it does not come back: a buffered channel counts, and an empty seat
+// keeps the number of who has left it. Or the channel was idle all the while:
+// whoever stood behind a seat, or sat or stood at an empty or full buffer,
+// waited in the direction in which it is idle. So if all are what they were,
+// all were idle from the last of the first looks to the first of the second
+// ones.
 inline bool NoneReady(const Watched* cases, std::size_t n) {
   constexpr std::size_t kMost = 8;
   uint64_t seen[kMost];
