@@ -4,6 +4,7 @@
 #include "runtime/symbols.h"
 
 #include <cstdint>
+#include <cstdlib>
 #include <string>
 
 #include "gtest/gtest.h"
@@ -59,7 +60,10 @@ TEST(SymbolizerTest, FunctionAndPlace) {
   Symbolizer symbolizer;
   const uintptr_t here = Here(1) - 1;
   const Symbol& symbol = symbolizer.Find(here);
-  EXPECT_EQ(symbol.function, "gochan::runtime::{anonymous}::Here<>()");
+  // An emulator does not say where it has put the program's code.
+  if (std::getenv("GOCHAN_TEST_EMULATOR") == nullptr) {
+    EXPECT_EQ(symbol.function, "gochan::runtime::{anonymous}::Here<>()");
+  }
   EXPECT_NE(symbol.module.find("symbols_test"), std::string::npos)
       << symbol.module;
   EXPECT_EQ(symbol.module.find('/'), std::string::npos) << symbol.module;
