@@ -55,6 +55,7 @@
 #include "chan/internal/element.h"
 #include "chan/internal/typed_core.h"
 #include "chan/panic.h"
+#include "runtime/self_pointer.h"
 #include "runtime/source_location.h"
 
 namespace gochan {
@@ -99,31 +100,32 @@ class Handle {
   //
   // Elements in the buffer, and its size; 0 for nil and for unbuffered
   // channels. Len never counts blocked parties. Never block.
-  std::size_t Len() const { return core_ == nullptr ? 0 : core_->Len(); }
-  std::size_t Cap() const { return core_ == nullptr ? 0 : core_->Cap(); }
+  std::size_t Len() const { return IsNil() ? 0 : core()->Len(); }
+  std::size_t Cap() const { return IsNil() ? 0 : core()->Cap(); }
 
-  bool IsNil() const { return core_ == nullptr; }
-  explicit operator bool() const { return core_ != nullptr; }
+  bool IsNil() const { return !core_; }
+  explicit operator bool() const { return !IsNil(); }
 
   friend bool operator==(const Handle& a, const Handle& b) {
-    return a.core_ == b.core_;
+    return a.core() == b.core();
   }
-  friend bool operator==(const Handle& a, std::nullptr_t) {
-    return a.core_ == nullptr;
-  }
+  friend bool operator==(const Handle& a, std::nullptr_t) { return a.IsNil(); }
 
   template <typename H>
   friend H AbslHashValue(H state, const Handle& handle) {
-    return H::combine(std::move(state), static_cast<const void*>(handle.core_));
+    return H::combine(std::move(state),
+                      static_cast<const void*>(handle.core()));
   }
 
  protected:
   Handle() = default;
-  Handle(const Handle& other) : core_(other.core_) {
-    if (core_ != nullptr) core_->Ref();
+  Handle(const Handle& other) {
+    Core* const shared = other.core();
+    if (shared == nullptr) return;
+    shared->Ref();
+    core_.Set(shared);
   }
-  Handle(Handle&& other) noexcept
-      : core_(std::exchange(other.core_, nullptr)) {}
+  Handle(Handle&& other) noexcept : core_(other.core_.Release()) {}
   Handle& operator=(const Handle& other) {
     Handle(other).Swap(*this);
     return *this;
@@ -133,15 +135,23 @@ class Handle {
     return *this;
   }
   ~Handle() {
-    if (core_ != nullptr) core_->Unref();
+    if (Core* const mine = core_.Release()) mine->Unref();
   }
 
-  void Swap(Handle& other) noexcept { std::swap(core_, other.core_); }
+  void Swap(Handle& other) noexcept {
+    Core* const mine = core();
+    core_.Set(other.core());
+    other.core_.Set(mine);
+  }
+
+  Core* core() const { return core_.get(); }
 
   friend struct CoreAccess;
   friend struct std::hash<Handle<T>>;
 
-  Core* core_ = nullptr;
+  // Owns a reference. Read where it lies, so that FindLeaks() can tell who has
+  // a handle.
+  runtime::SelfPointer<Core> core_;
 };
 
 }  // namespace internal
@@ -395,20 +405,20 @@ class RecvChan<T>::iterator {
 template <typename T>
 [[gnu::always_inline]] inline RecvResult<T> RecvChan<T>::Recv(
     const SourceLocation& site) const {
-  return internal::RecvOps<T>::Recv(this->core_, site);
+  return internal::RecvOps<T>::Recv(this->core(), site);
 }
 template <typename T>
 [[gnu::always_inline]] inline std::optional<T> RecvChan<T>::RecvOptional(
     const SourceLocation& site) const {
-  return internal::RecvOps<T>::RecvOptional(this->core_, site);
+  return internal::RecvOps<T>::RecvOptional(this->core(), site);
 }
 template <typename T>
 std::optional<RecvResult<T>> RecvChan<T>::TryRecv() const {
-  return internal::RecvOps<T>::TryRecv(this->core_);
+  return internal::RecvOps<T>::TryRecv(this->core());
 }
 template <typename T>
 std::optional<std::optional<T>> RecvChan<T>::TryRecvOptional() const {
-  return internal::RecvOps<T>::TryRecvOptional(this->core_);
+  return internal::RecvOps<T>::TryRecvOptional(this->core());
 }
 template <typename T>
 typename RecvChan<T>::iterator RecvChan<T>::begin() const {
@@ -420,28 +430,28 @@ typename RecvChan<T>::iterator RecvChan<T>::begin() const {
 template <typename T>
 [[gnu::always_inline]] inline void SendChan<T>::Send(
     const T& value, const SourceLocation& site) const {
-  internal::Ops<T>::SendCopy(this->core_, value, site);
+  internal::Ops<T>::SendCopy(this->core(), value, site);
 }
 template <typename T>
 [[gnu::always_inline]] inline void SendChan<T>::Send(
     T&& value, const SourceLocation& site) const {
-  internal::Ops<T>::SendMove(this->core_, value, site);
+  internal::Ops<T>::SendMove(this->core(), value, site);
 }
 template <typename T>
 bool SendChan<T>::TrySend(const T& value) const {
-  return internal::Ops<T>::TrySendCopy(this->core_, value);
+  return internal::Ops<T>::TrySendCopy(this->core(), value);
 }
 template <typename T>
 bool SendChan<T>::TrySend(T&& value) const {
-  return internal::Ops<T>::TrySendMove(this->core_, value);
+  return internal::Ops<T>::TrySendMove(this->core(), value);
 }
 template <typename T>
 void SendChan<T>::Close() const {
-  internal::Ops<T>::Close(this->core_);
+  internal::Ops<T>::Close(this->core());
 }
 template <typename T>
 bool SendChan<T>::TryClose() const {
-  return internal::Ops<T>::TryClose(this->core_);
+  return internal::Ops<T>::TryClose(this->core());
 }
 
 // --- Chan
@@ -449,46 +459,46 @@ bool SendChan<T>::TryClose() const {
 template <typename T>
 [[gnu::always_inline]] inline void Chan<T>::Send(
     const T& value, const SourceLocation& site) const {
-  internal::Ops<T>::SendCopy(this->core_, value, site);
+  internal::Ops<T>::SendCopy(this->core(), value, site);
 }
 template <typename T>
 [[gnu::always_inline]] inline void Chan<T>::Send(
     T&& value, const SourceLocation& site) const {
-  internal::Ops<T>::SendMove(this->core_, value, site);
+  internal::Ops<T>::SendMove(this->core(), value, site);
 }
 template <typename T>
 bool Chan<T>::TrySend(const T& value) const {
-  return internal::Ops<T>::TrySendCopy(this->core_, value);
+  return internal::Ops<T>::TrySendCopy(this->core(), value);
 }
 template <typename T>
 bool Chan<T>::TrySend(T&& value) const {
-  return internal::Ops<T>::TrySendMove(this->core_, value);
+  return internal::Ops<T>::TrySendMove(this->core(), value);
 }
 template <typename T>
 void Chan<T>::Close() const {
-  internal::Ops<T>::Close(this->core_);
+  internal::Ops<T>::Close(this->core());
 }
 template <typename T>
 bool Chan<T>::TryClose() const {
-  return internal::Ops<T>::TryClose(this->core_);
+  return internal::Ops<T>::TryClose(this->core());
 }
 template <typename T>
 [[gnu::always_inline]] inline RecvResult<T> Chan<T>::Recv(
     const SourceLocation& site) const {
-  return internal::RecvOps<T>::Recv(this->core_, site);
+  return internal::RecvOps<T>::Recv(this->core(), site);
 }
 template <typename T>
 [[gnu::always_inline]] inline std::optional<T> Chan<T>::RecvOptional(
     const SourceLocation& site) const {
-  return internal::RecvOps<T>::RecvOptional(this->core_, site);
+  return internal::RecvOps<T>::RecvOptional(this->core(), site);
 }
 template <typename T>
 std::optional<RecvResult<T>> Chan<T>::TryRecv() const {
-  return internal::RecvOps<T>::TryRecv(this->core_);
+  return internal::RecvOps<T>::TryRecv(this->core());
 }
 template <typename T>
 std::optional<std::optional<T>> Chan<T>::TryRecvOptional() const {
-  return internal::RecvOps<T>::TryRecvOptional(this->core_);
+  return internal::RecvOps<T>::TryRecvOptional(this->core());
 }
 template <typename T>
 typename Chan<T>::iterator Chan<T>::begin() const {

@@ -207,8 +207,11 @@ ContextNode& internal::ContextAccess::Parent(const Context& ctx) {
 CancelFunc::CancelFunc(absl::AnyInvocable<void() const> fn)
     : canceller_(new FunctionCanceller(std::move(fn))) {}
 
-CancelFunc::CancelFunc(const CancelFunc& other) : canceller_(other.canceller_) {
-  if (canceller_ != nullptr) canceller_->AddCopy();
+CancelFunc::CancelFunc(const CancelFunc& other) {
+  internal::Canceller* const shared = other.canceller_.get();
+  if (shared == nullptr) return;
+  shared->AddCopy();
+  canceller_.Set(shared);
 }
 
 CancelFunc& CancelFunc::operator=(const CancelFunc& other) {
@@ -217,22 +220,27 @@ CancelFunc& CancelFunc::operator=(const CancelFunc& other) {
 
 // What is assigned over goes now, not when `other` does.
 CancelFunc& CancelFunc::operator=(CancelFunc&& other) noexcept {
-  CancelFunc taken(std::move(other));
-  std::swap(canceller_, taken.canceller_);
+  internal::Canceller* const given = other.canceller_.Release();
+  internal::Canceller* const mine = canceller_.Release();
+  canceller_.Set(given);
+  if (mine != nullptr) mine->DropCopy(/*cancel=*/true);
   return *this;
 }
 
 CancelFunc::~CancelFunc() {
-  if (canceller_ != nullptr) canceller_->DropCopy(/*cancel=*/true);
+  if (internal::Canceller* const mine = canceller_.Release()) {
+    mine->DropCopy(/*cancel=*/true);
+  }
 }
 
 void CancelFunc::operator()() const {
-  if (canceller_ != nullptr) canceller_->CancelNow();
+  if (internal::Canceller* const shared = canceller_.get()) shared->CancelNow();
 }
 
 void CancelFunc::Release() {
-  if (canceller_ == nullptr) return;
-  std::exchange(canceller_, nullptr)->DropCopy(/*cancel=*/false);
+  if (internal::Canceller* const mine = canceller_.Release()) {
+    mine->DropCopy(/*cancel=*/false);
+  }
 }
 
 void CancelCauseFunc::operator()(absl::Status cause) const {

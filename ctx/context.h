@@ -58,6 +58,7 @@
 #include "chan/internal/core.h"
 #include "chan/internal/element.h"
 #include "ctx/internal/node.h"
+#include "runtime/self_pointer.h"
 
 namespace gochan {
 
@@ -189,7 +190,7 @@ class CancelFunc {
   explicit CancelFunc(absl::AnyInvocable<void() const> fn);
   CancelFunc(const CancelFunc& other);
   CancelFunc(CancelFunc&& other) noexcept
-      : canceller_(std::exchange(other.canceller_, nullptr)) {}
+      : canceller_(other.canceller_.Release()) {}
   CancelFunc& operator=(const CancelFunc& other);
   CancelFunc& operator=(CancelFunc&& other) noexcept;
   ~CancelFunc();
@@ -205,14 +206,15 @@ class CancelFunc {
   // deadline ends the context from now on.
   void Release();
 
-  explicit operator bool() const { return canceller_ != nullptr; }
+  explicit operator bool() const { return static_cast<bool>(canceller_); }
 
  private:
   friend struct internal::ContextAccess;
 
   explicit CancelFunc(internal::Canceller* canceller) : canceller_(canceller) {}
 
-  internal::Canceller* canceller_ = nullptr;
+  // A copy. Read where it lies, so that FindLeaks() can tell who has one.
+  runtime::SelfPointer<internal::Canceller> canceller_;
 };
 
 // The same with a cause.

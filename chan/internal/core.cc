@@ -18,6 +18,7 @@
 #include "runtime/park.h"
 #include "runtime/pool.h"
 #include "runtime/scheduler_internal.h"
+#include "runtime/self_pointer.h"
 
 namespace gochan::internal {
 
@@ -772,13 +773,16 @@ Core::Begun Core::BeginRecv(void* room, const SourceLocation& site,
   return TryOrBegin<Dir::kRecv>(room, nullptr, site, wait);
 }
 
-// The rare rest of Send() and Recv(). Each kRetry comes with a reference.
+// The rare rest of Send() and Recv(). Each kRetry comes with a reference, which
+// is kept here as a handle would keep it.
 Outcome Core::RetrySend(void* value, Mover move, const SourceLocation& site) {
   for (;;) {
+    runtime::SelfPointer<Core> kept(this);
     Wait wait;
     const Begun begun = BeginSend(value, move, site, wait);
     const Outcome outcome =
         begun.over() ? begun.outcome() : FinishWait(wait, begun);
+    kept.Release();
     Unref();
     if (outcome != Outcome::kWouldBlock) return outcome;
   }
@@ -786,10 +790,12 @@ Outcome Core::RetrySend(void* value, Mover move, const SourceLocation& site) {
 
 Outcome Core::RetryRecv(void* room, const SourceLocation& site) {
   for (;;) {
+    runtime::SelfPointer<Core> kept(this);
     Wait wait;
     const Begun begun = BeginRecv(room, site, wait);
     const Outcome outcome =
         begun.over() ? begun.outcome() : FinishWait(wait, begun);
+    kept.Release();
     Unref();
     if (outcome != Outcome::kWouldBlock) return outcome;
   }
@@ -1131,11 +1137,11 @@ void Core::Withdraw(Enrolment& enrolment, bool served) {
   }
 }
 
-void BlockForever(runtime::WaitReason why, const SourceLocation& site) {
+void BlockForever(const runtime::WaitInfo& why) {
   Node& record = WaiterRecord(runtime::CurrentParty());
   record.park.Prepare();
   for (;;) {
-    (void)runtime::Sleep(record.park, [](void*) {}, nullptr, {why, &site});
+    (void)runtime::Sleep(record.park, [](void*) {}, nullptr, why);
   }
 }
 

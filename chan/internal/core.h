@@ -37,6 +37,10 @@
 #include "runtime/park.h"
 #include "runtime/source_location.h"
 
+namespace gochan::runtime {
+class MemoryReader;
+}  // namespace gochan::runtime
+
 namespace gochan::internal {
 
 // What an operation came to.
@@ -95,6 +99,10 @@ class alignas(runtime::kCacheLine) Core {
 
   Kind kind() const { return kind_; }
   const ElementOps& ops() const { return *ops_; }
+  // For onlookers: handles, and what else keeps it.
+  uint32_t references() const {
+    return references_.load(std::memory_order_relaxed);
+  }
 
   // --- operations. `value` is moved from by `move` (which may copy) only if it
   // was handed over; `room` then holds a new element if a receive is kDone.
@@ -137,6 +145,18 @@ class alignas(runtime::kCacheLine) Core {
     return state_.ReadExact() == unready;
   }
 
+  // For onlookers, in memory that nobody changes: is there nothing that a party
+  // going in direction `dir` could do, nor is it about to be told of something?
+  bool IsStuckFor(Dir dir) const {
+    const Word word = state_.ReadExact();
+    if (MismatchOf(word) != Mismatch::kNone) return false;
+    // A select that waits for both directions would serve everybody but itself.
+    if (capacity_ == 0 && !word.closed() && word.taken() && word.seat().bi()) {
+      return true;
+    }
+    return ReadyFor(dir, word) == Ready::kNo;
+  }
+
   // By the publisher: the select waits here from now on (true), or it need not,
   // because a case is ready (false; nothing has changed). Linearization point
   // of waiting: the swap that seats or counts the node.
@@ -145,6 +165,17 @@ class alignas(runtime::kCacheLine) Core {
   // By the owner, once the claim is decided. `served`: a partner finished this
   // enrolment's place.
   void Withdraw(Enrolment& enrolment, bool served);
+
+  // For onlookers, while it may come and go: what never changes in a life of
+  // it. False: there is no such memory. Whether it was a core, the caller finds
+  // out.
+  struct Glimpse {
+    Kind kind = Kind::kChannel;
+    uint32_t capacity = 0;
+    const ElementOps* ops = nullptr;
+  };
+  static bool Glance(runtime::MemoryReader& memory, const Core* core,
+                     Glimpse* glimpse);
 
   // --- at rest only, for tests and dumps
   std::string DebugString() const;
@@ -353,8 +384,7 @@ class alignas(runtime::kCacheLine) Core {
 };
 
 // Blocks the caller for ever: send or receive on nil, select without cases.
-[[noreturn]] void BlockForever(runtime::WaitReason why,
-                               const SourceLocation& site);
+[[noreturn]] void BlockForever(const runtime::WaitInfo& why);
 
 // -----------------------------------------------------------------------------
 // Implementation details follow.
@@ -398,20 +428,18 @@ inline Outcome Core::Recv(void* room, const SourceLocation& site) {
 struct CoreAccess {
   template <typename Handle>
   static Core* Get(const Handle& handle) {
-    return handle.core_;
+    return handle.core_.get();
   }
   // The handle's reference becomes the caller's.
   template <typename Handle>
   static Core* Release(Handle& handle) {
-    Core* core = handle.core_;
-    handle.core_ = nullptr;
-    return core;
+    return handle.core_.Release();
   }
   // A handle that takes over the caller's reference.
   template <typename Handle>
   static Handle Adopt(Core* core) {
     Handle handle;
-    handle.core_ = core;
+    handle.core_.Set(core);
     return handle;
   }
 };

@@ -9,8 +9,20 @@
 #include "absl/strings/str_cat.h"
 #include "chan/internal/core.h"
 #include "runtime/instrument.h"
+#include "runtime/memory_reader.h"
 
 namespace gochan::internal {
+
+bool Core::Glance(runtime::MemoryReader& memory, const Core* core,
+                  Glimpse* glimpse) {
+  runtime::MemoryReader::Piece pieces[] = {
+      {&core->kind_, &glimpse->kind, sizeof(glimpse->kind)},
+      {&core->capacity_, &glimpse->capacity, sizeof(glimpse->capacity)},
+      {&core->ops_, &glimpse->ops, sizeof(glimpse->ops)},
+  };
+  memory.ReadAll(pieces, 3);
+  return pieces[0].read && pieces[1].read && pieces[2].read;
+}
 
 std::string Core::DebugString() const {
   runtime::NoSteps no_steps;

@@ -101,7 +101,7 @@ struct Ops {
       Core* core, T& value, const SourceLocation& site) {
     CheckElement<T>();
     if (core == nullptr) [[unlikely]] {
-      BlockForever(runtime::WaitReason::kChanSendNil, site);
+      BlockForever({runtime::WaitReason::kChanSendNil, &site});
     }
     if (FastPath<T>::Put(*core, std::move(value))) return;
     Finish(core->Send(&value, &MoveElement<T>, site));
@@ -111,7 +111,7 @@ struct Ops {
       Core* core, const T& value, const SourceLocation& site) {
     CheckElement<T>();
     if (core == nullptr) [[unlikely]] {
-      BlockForever(runtime::WaitReason::kChanSendNil, site);
+      BlockForever({runtime::WaitReason::kChanSendNil, &site});
     }
     if constexpr (std::is_nothrow_copy_constructible_v<T>) {
       if (FastPath<T>::Put(*core, value)) return;
@@ -149,7 +149,7 @@ struct Ops {
                                                  const SourceLocation& site) {
     CheckElement<T>();
     if (core == nullptr) [[unlikely]] {
-      BlockForever(runtime::WaitReason::kChanReceiveNil, site);
+      BlockForever({runtime::WaitReason::kChanReceiveNil, &site});
     }
     if (FastPath<T>::Take(*core, &room.value)) return true;
     return core->Recv(&room.value, site) == Outcome::kDone;

@@ -307,7 +307,12 @@ inline ContextNode* ContextNode::scope() const {
 // What the copies of a CancelFunc share. All together they own it.
 class Canceller {
  public:
+  static constexpr uint32_t kReleased = ~uint32_t{0};
+
   virtual void CancelNow() = 0;
+  // For onlookers: the copies. Also 1 or 0 when the last one cancels right now;
+  // kReleased: nobody ever will.
+  uint32_t copies() const { return copies_.load(std::memory_order_relaxed); }
   void AddCopy() {
     // Relaxed: who copies one has one.
     copies_.fetch_add(1, std::memory_order_relaxed);
@@ -319,6 +324,8 @@ class Canceller {
     // can make one.
     if (copies_.load(std::memory_order_acquire) == 1 ||
         copies_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+      // Relaxed: for onlookers, see copies().
+      if (!cancel) copies_.store(kReleased, std::memory_order_relaxed);
       NoCopies(cancel);
     }
   }
@@ -328,6 +335,12 @@ class Canceller {
   virtual void NoCopies(bool cancel) = 0;
 
  private:
+  // Canceller::copies_: how many can still cancel.
+  //   state      set by                   next
+  //   n >= 1     AddCopy(), DropCopy()    n + 1, n - 1, kReleased
+  //   0          the last copy's end,     (final)
+  //              which is to cancel now
+  //   kReleased  the last copy's release  (final)
   Atomic<uint32_t> copies_{1};
 };
 

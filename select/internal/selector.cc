@@ -206,9 +206,11 @@ std::size_t Selecting::RunOver(I* live) {
     }
   }
   if (live_ == 0) {
-    BlockForever(n_ == 0 ? runtime::WaitReason::kSelectNoCases
-                         : runtime::WaitReason::kSelect,
-                 n_ == 0 ? SourceLocation::current() : cases_[0].site);
+    const SourceLocation nowhere = SourceLocation::current();
+    BlockForever({n_ == 0 ? runtime::WaitReason::kSelectNoCases
+                          : runtime::WaitReason::kSelect,
+                  n_ == 0 ? &nowhere : &cases_[0].site, cases_,
+                  static_cast<uint32_t>(n_)});
   }
   for (;;) {
     std::size_t chosen =

@@ -22,6 +22,7 @@
 #include "chan/internal/typed_core.h"
 #include "chan/panic.h"
 #include "runtime/clock.h"
+#include "runtime/self_pointer.h"
 #include "runtime/source_location.h"
 #include "select/internal/case.h"
 
@@ -74,38 +75,41 @@ class ChannelRef {
   template <typename H>
     requires(!std::is_reference_v<H> && !std::is_const_v<H>)
   explicit ChannelRef(H&& handle)  // NOLINT: taken, not forwarded
-      : core_(CoreAccess::Release(handle)), owned_(true) {}
-  explicit ChannelRef(Core* core) : core_(core), owned_(false) {
+      : owned_(CoreAccess::Release(handle)) {}
+  explicit ChannelRef(Core* core) : borrowed_(core) {
     if (core != nullptr) Core::Borrow();
   }
   ChannelRef(ChannelRef&& other) noexcept
-      : core_(std::exchange(other.core_, nullptr)), owned_(other.owned_) {}
+      : borrowed_(std::exchange(other.borrowed_, nullptr)),
+        owned_(other.owned_.Release()) {}
   ChannelRef& operator=(ChannelRef&& other) noexcept {
-    std::swap(core_, other.core_);
-    std::swap(owned_, other.owned_);
+    std::swap(borrowed_, other.borrowed_);
+    Core* const mine = owned_.get();
+    owned_.Set(other.owned_.get());
+    other.owned_.Set(mine);
     return *this;
   }
   ~ChannelRef() {
-    if (core_ == nullptr) return;
-    if (owned_) {
-      core_->Unref();
-    } else {
+    if (borrowed_ != nullptr) {
       Core::EndBorrow();
+    } else if (Core* const mine = owned_.Release()) {
+      mine->Unref();
     }
   }
 
-  Core* get() const { return core_; }
+  Core* get() const { return borrowed_ != nullptr ? borrowed_ : owned_.get(); }
   // Makes it an owner.
   void Keep() {
-    if (owned_ || core_ == nullptr) return;
-    core_->Ref();
+    if (borrowed_ == nullptr) return;
+    borrowed_->Ref();
     Core::EndBorrow();
-    owned_ = true;
+    owned_.Set(std::exchange(borrowed_, nullptr));
   }
 
  private:
-  Core* core_;
-  bool owned_;
+  // At most one of them. What is borrowed is no handle, and looks like none.
+  Core* borrowed_ = nullptr;
+  runtime::SelfPointer<Core> owned_;
 };
 
 [[noreturn]] inline void RaiseNilPointer() {
