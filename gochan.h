@@ -12,6 +12,7 @@
 #include "go/go.h"           // IWYU pragma: export
 #include "go/inspect.h"      // IWYU pragma: export
 #include "go/labels.h"       // IWYU pragma: export
+#include "go/leak.h"         // IWYU pragma: export
 #include "go/signal.h"       // IWYU pragma: export
 #include "go/sync.h"         // IWYU pragma: export
 #include "select/bounded.h"  // IWYU pragma: export

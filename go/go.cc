@@ -63,7 +63,7 @@ int RunMainErased(void (*fn)(void* arg), void* arg, const int* status,
   runtime::SetDeadlockHook(&ReportDeadlock);
   MainCall call{fn, arg};
   runtime::Task& task = runtime::NewTask(nullptr, site);
-  task.closure = &call;
+  task.SetClosureElsewhere(&call, 0);
   task.run = [](runtime::Task& t) {
     const MainCall& main = *static_cast<MainCall*>(t.closure);
     if (runtime::RunGuarded(main.fn, main.arg) == runtime::Ended::kReturned) {

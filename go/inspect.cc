@@ -23,6 +23,7 @@
 #include "absl/types/span.h"
 #include "chan/internal/element.h"
 #include "chan/internal/waiter.h"
+#include "go/select_targets.h"
 #include "go/signal.h"
 #include "go/stack_trace.h"
 #include "runtime/clock.h"
@@ -70,7 +71,7 @@ void AddTarget(const runtime::GoroutineNote::Snapshot& note,
       break;
     case WaitReason::kSelect:
     case WaitReason::kSelectNoCases:
-      return;
+      return;  // see AppendSelectTargets()
     default:
       if (note.object != nullptr) targets->push_back(std::move(target));
       return;
@@ -178,6 +179,9 @@ bool Dump::Describe(const Found& found, bool with_bytes, GoroutineInfo* info) {
   info->wait_reason = runtime::WaitReasonName(note.reason);
   info->blocked_at = Site(note.site);
   AddTarget(note, &info->waits_on);
+  if (note.reason == WaitReason::kSelect) {
+    internal::AppendSelectTargets(note, found.index, found.id, &info->waits_on);
+  }
   if (note.since != 0) {
     info->waiting_for =
         std::max(absl::ZeroDuration(),

@@ -29,8 +29,7 @@
 // What it does not know: where a running goroutine is; that a goroutine has
 // called Yield() and waits for its turn (it is "running" then); that one was
 // woken from a mutex, a WaitGroup or a Cond and waits for its turn ("waiting");
-// the channels of a select, which lie in its frame; who has called in a
-// goroutine that runs or is in Blocking().
+// who has called in a goroutine that runs or is in Blocking().
 
 #ifndef GOCHAN_GO_INSPECT_H_
 #define GOCHAN_GO_INSPECT_H_
@@ -46,6 +45,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
+#include "go/object_id.h"
 
 namespace gochan {
 
@@ -62,7 +62,7 @@ struct SourceSite {
 struct WaitTarget {
   // Its identity: the same for two who wait for the same channel, mutex, ...
   // It may be gone. nullptr: a nil channel.
-  const void* object = nullptr;
+  ObjectId object;
   // "send", "receive"; empty: no channel, and so is the rest.
   std::string direction;
   std::string element_type;  // in C++'s words; empty: not known
@@ -83,7 +83,8 @@ struct GoroutineInfo {
   // In Go's words: "chan receive", "select (no cases)", "sync.Mutex.Lock", ...;
   // "blocking call"; empty while it runs.
   std::string wait_reason;
-  // Empty for a select and for whoever waits for no object.
+  // Empty for whoever waits for no object. For a select the cases with a
+  // channel, in order, of the first 100; empty if it went on meanwhile.
   std::vector<WaitTarget> waits_on;
   // Coarse: since the last look that its worker had at the clock.
   absl::Duration waiting_for;

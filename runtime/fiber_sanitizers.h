@@ -37,6 +37,7 @@
 #define GOCHAN_RUNTIME_FIBER_SANITIZERS_H_
 
 #include <cstddef>
+#include <cstdint>
 
 #include "runtime/sanitizers.h"
 
@@ -99,6 +100,28 @@ class FiberAnnotations {
 #if GOCHAN_TSAN
     __tsan_destroy_fiber(fiber_);
     fiber_ = nullptr;
+#endif
+  }
+
+  // For onlookers, while the stack is left: the frame that AddressSanitizer
+  // keeps elsewhere and in which `address` lies; false if there is none.
+  bool FindFakeFrame([[maybe_unused]] uintptr_t address,
+                     [[maybe_unused]] uintptr_t* begin,
+                     [[maybe_unused]] uintptr_t* end) const {
+#if GOCHAN_ASAN
+    void* first = nullptr;
+    void* last = nullptr;
+    if (fake_stack_ == nullptr ||
+        __asan_addr_is_in_fake_stack(fake_stack_,
+                                     reinterpret_cast<void*>(address), &first,
+                                     &last) == nullptr) {
+      return false;
+    }
+    *begin = reinterpret_cast<uintptr_t>(first);
+    *end = reinterpret_cast<uintptr_t>(last);
+    return true;
+#else
+    return false;
 #endif
   }
 

@@ -169,6 +169,19 @@ struct alignas(kCacheLine) Task : Runnable {
   alignas(16) std::byte storage[kStorage];
 
   Atomic<uint32_t>& free_link() { return free_next; }
+
+  // A closure elsewhere. Onlookers take `bytes` bytes there for the
+  // goroutine's own memory, but for 0.
+  void SetClosureElsewhere(void* place, std::size_t bytes) {
+    closure = place;
+    std::memcpy(storage, &bytes, sizeof(bytes));
+  }
+  std::size_t ClosureBytes() const {
+    if (closure == storage) return kStorage;
+    std::size_t bytes;
+    std::memcpy(&bytes, storage, sizeof(bytes));
+    return bytes;
+  }
 };
 static_assert(sizeof(Task) == (sizeof(SharedSite) > 8 ? 192 : 128));
 inline constexpr uint32_t kTaskBatch = 64;

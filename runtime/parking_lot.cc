@@ -46,6 +46,11 @@ class LotLock {
     }
   }
 
+  // In memory that nobody changes. Acquire: as in Lock().
+  bool IsFree() const {
+    return state_.load(std::memory_order_acquire) == kFree;
+  }
+
  private:
   static constexpr uint32_t kFree = 0;
   static constexpr uint32_t kHeld = 1;
@@ -277,6 +282,36 @@ void SleeperList::WakeAll(uint32_t token) {
     sleeper = next;
   }
 }
+
+// -----------------------------------------------------------------------------
+// For onlookers
+// -----------------------------------------------------------------------------
+
+// The tree is at most as deep as a key has bits, so this many wait for their
+// turn at most.
+void ForEachFrozenSleeper(void (*found)(const Sleeper& sleeper,
+                                        const Party& party, void* arg),
+                          void* arg) {
+  for (const LotBucket& bucket : buckets) {
+    if (bucket.root == nullptr || !bucket.lock.IsFree()) continue;
+    const Sleeper* open[64 + 1];
+    int n = 0;
+    open[n++] = bucket.root;
+    while (n > 0) {
+      const Sleeper* const head = open[--n];
+      const Sleeper* at = head;
+      do {
+        found(*at, *at->party_, arg);
+        at = at->next_;
+      } while (at != head);
+      for (const Sleeper* const child : head->child_) {
+        if (child != nullptr) open[n++] = child;
+      }
+    }
+  }
+}
+
+LotMemory GetLotMemory() { return {buckets, sizeof(buckets)}; }
 
 // -----------------------------------------------------------------------------
 // Park

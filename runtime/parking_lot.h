@@ -9,6 +9,7 @@
 //   LotGuard   an object's sleepers, while nobody else can come or go
 //   Sleeper    one of them, to be woken with a token
 //   WithdrawSleepers   for those who will never run again
+//   ForEachFrozenSleeper   for onlookers
 //
 // Who changes the object's word so that somebody must be woken does it while it
 // holds a LotGuard, and takes the sleepers there as well; Park() checks the
@@ -78,6 +79,9 @@ class Sleeper {
   friend class LotGuard;
   friend class SleeperList;
   friend SleeperList WithdrawSleepers(bool (*)(const Party&, void*), void*);
+  friend void ForEachFrozenSleeper(void (*)(const Sleeper&, const Party&,
+                                            void*),
+                                   void*);
   friend uint32_t Park(const struct ParkRequest& request);
 
   ParkSlot slot_;
@@ -165,6 +169,23 @@ class LotGuard {
 // the other, O(n) in all that sleep.
 SleeperList WithdrawSleepers(bool (*leaves)(const Party& party, void* arg),
                              void* arg);
+
+// -----------------------------------------------------------------------------
+// For onlookers
+// -----------------------------------------------------------------------------
+
+// In memory that nobody changes (runtime/snapshot.h): everybody who sleeps in
+// the lot, but for those in buckets that somebody was about to change.
+void ForEachFrozenSleeper(void (*found)(const Sleeper& sleeper,
+                                        const Party& party, void* arg),
+                          void* arg);
+
+// Where the lot keeps its queues' heads.
+struct LotMemory {
+  const void* begin;
+  std::size_t bytes;
+};
+LotMemory GetLotMemory();
 
 // -----------------------------------------------------------------------------
 // Park

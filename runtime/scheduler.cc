@@ -31,6 +31,7 @@
 #include "runtime/goroutine_text.h"
 #include "runtime/labels.h"
 #include "runtime/lock_check.h"
+#include "runtime/memory_reader.h"
 #include "runtime/parking_lot.h"
 #include "runtime/sanitizers.h"
 #include "runtime/scheduler_internal.h"
@@ -52,6 +53,20 @@ constexpr int kMaxThreads = 10'000;
 using ThreadArena = Arena<Thread, 1u << 15, 1>;
 
 int32_t ThreadId() { return static_cast<int32_t>(syscall(SYS_gettid)); }
+
+// For onlookers (ForEachFrozenThread()).
+[[gnu::noinline]] void MarkStack(Thread& self) {
+  pthread_attr_t attributes;
+  if (pthread_getattr_np(pthread_self(), &attributes) != 0) return;
+  void* low = nullptr;
+  std::size_t bytes = 0;
+  pthread_attr_getstack(&attributes, &low, &bytes);
+  pthread_attr_destroy(&attributes);
+  self.stack_low = reinterpret_cast<uintptr_t>(low);
+  // Release: stack_low.
+  self.mark.store(reinterpret_cast<uintptr_t>(__builtin_frame_address(0)),
+                  std::memory_order_release);
+}
 
 }  // namespace
 
@@ -439,6 +454,7 @@ void* Scheduler::ThreadMain(void* arg) {
   self.annotations.AdoptThread();
   self.eh_globals = ThreadEhGlobals();
   self.tid.store(ThreadId(), std::memory_order_relaxed);
+  MarkStack(self);
   SetCurrentParty(&self.party);
   Loop(self);
   return nullptr;
@@ -1530,6 +1546,48 @@ void Scheduler::AddUp(SchedulerStats& stats) {
 void SetMaxThreadsForTest(int n) {
   Scheduler::max_threads.store(n > 0 ? n : kMaxThreads,
                                std::memory_order_relaxed);
+}
+
+// -----------------------------------------------------------------------------
+// For onlookers
+// -----------------------------------------------------------------------------
+
+// Relaxed, all: a switch is noticed some time.
+void WorkersProgress::Begin() {
+  budgets_.clear();
+  const int n = Scheduler::Made();
+  for (int i = 0; i < n; ++i) {
+    Worker* const w = Scheduler::At(i);
+    budgets_.push_back(w == Get_current_worker() ? kSwitched : w->Budget());
+  }
+}
+
+bool WorkersProgress::Done() {
+  bool done = true;
+  for (std::size_t i = 0; i < budgets_.size(); ++i) {
+    const Worker& w = *Scheduler::At(static_cast<int>(i));
+    if (w.state_.load(std::memory_order_relaxed) != Worker::kRunning ||
+        w.Budget() != budgets_[i]) {
+      budgets_[i] = kSwitched;
+    }
+    done = done && budgets_[i] == kSwitched;
+  }
+  return done;
+}
+
+void ForEachFrozenThread(void (*found)(uintptr_t low, uintptr_t mark,
+                                       void* arg),
+                         void* arg) {
+  MemoryReader memory;
+  const uint32_t end = ThreadArena::HighWater();
+  for (uint32_t i = 0; i < end; ++i) {
+    // One may be counted before it has memory.
+    const Thread& thread = ThreadArena::At(i);
+    uintptr_t mark = 0;
+    if (memory.Read(thread.mark.word(), &mark, sizeof(mark)) && mark != 0) {
+      found(thread.stack_low, mark, arg);
+    }
+  }
 }
 
 SchedulerStats GetSchedulerStats() {

@@ -27,6 +27,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "runtime/goroutine.h"
 #include "runtime/source_location.h"
@@ -101,6 +102,33 @@ void SetDeadlockHook(DeadlockHook hook);
 // seen. To be called by somebody who keeps them from being seen himself. Up to
 // eight; more count as any other.
 void SetQuietThread(int32_t tid, bool quiet);
+
+// -----------------------------------------------------------------------------
+// For onlookers
+// -----------------------------------------------------------------------------
+
+// Has everybody who runs gone on? A goroutine that has switched since has all
+// that it goes on with in memory.
+class WorkersProgress {
+ public:
+  // From now on.
+  void Begin();
+  // Has every worker, but for the caller's, switched since, or is it idle? May
+  // say no for a while where it is so.
+  bool Done();
+
+ private:
+  // By a worker's number: what it had left until it looks around; kSwitched.
+  static constexpr int32_t kSwitched = INT32_MAX;
+  std::vector<int32_t> budgets_;
+};
+
+// The runtime's own threads, in memory that nobody changes: calls found(low,
+// mark) for each. On its stack between the two is nothing but the scheduler's,
+// unless it is in the middle of a step of that.
+void ForEachFrozenThread(void (*found)(uintptr_t low, uintptr_t mark,
+                                       void* arg),
+                         void* arg);
 
 // For tests.
 struct SchedulerStats {

@@ -63,6 +63,10 @@ struct alignas(kCacheLine) Thread : Fiber {
   // of deadlocks. Written by the thread.
   Atomic<uint32_t> in_blocking{0};
   Atomic<int32_t> tid{0};  // the kernel's number; written once
+  // Its own stack: the low end, and where it is the runtime's from there on
+  // down. Written once, `mark` last and released.
+  uintptr_t stack_low = 0;
+  Atomic<uintptr_t> mark{0};
 
   Atomic<uint32_t>& free_link() { return free_next; }
 };
@@ -117,6 +121,7 @@ class alignas(kCacheLine) Worker {
 
  private:
   friend class Scheduler;
+  friend class WorkersProgress;
 
   int32_t Budget() const { return budget_.load(std::memory_order_relaxed); }
   void SetBudget(int32_t budget) {

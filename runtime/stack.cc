@@ -864,6 +864,16 @@ bool stack_internal::FindGuard(const void* address, Stack* stack) {
   return false;
 }
 
+void ForEachStackArea(void (*found)(const char* begin, std::size_t bytes,
+                                    void* arg),
+                      void* arg) {
+  // R1 acquire, as above.
+  for (const Slab* slab = newest_slab.load(std::memory_order_acquire);
+       slab != nullptr; slab = slab->older) {
+    found(slab->base, std::size_t{slab->count} << slab->size_log2, arg);
+  }
+}
+
 void stack_internal::ForceGuardForTest(StackGuard guard, int64_t mappings) {
   Guard();
   if (mappings > 0) mappings_left.store(mappings, std::memory_order_relaxed);

@@ -88,6 +88,12 @@ struct StackStats {
 };
 StackStats GetStackStats();
 
+// All memory that stacks are made of, guards and all, in pieces.
+// Async-signal-safe.
+void ForEachStackArea(void (*found)(const char* begin, std::size_t bytes,
+                                    void* arg),
+                      void* arg);
+
 // -----------------------------------------------------------------------------
 // Overflow
 // -----------------------------------------------------------------------------

@@ -331,7 +331,12 @@ PARTY_TEST(InspectTest, SelectAndSleep) {
         return 0;
       },
       [&] { a.Send(1); });
-  EXPECT_TRUE(info.waits_on.empty());
+  ASSERT_EQ(info.waits_on.size(), 2u);
+  EXPECT_EQ(info.waits_on[0].object, internal::CoreAccess::Get(a));
+  EXPECT_EQ(info.waits_on[0].direction, "receive");
+  EXPECT_EQ(info.waits_on[0].element_type, "int");
+  EXPECT_EQ(info.waits_on[1].object, internal::CoreAccess::Get(b));
+  EXPECT_EQ(info.waits_on[1].direction, "send");
 
   info = InfoWhile(
       "sleep",
