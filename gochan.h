@@ -13,7 +13,9 @@
 #include "go/inspect.h"      // IWYU pragma: export
 #include "go/labels.h"       // IWYU pragma: export
 #include "go/leak.h"         // IWYU pragma: export
+#include "go/profile.h"      // IWYU pragma: export
 #include "go/signal.h"       // IWYU pragma: export
+#include "go/stats.h"        // IWYU pragma: export
 #include "go/sync.h"         // IWYU pragma: export
 #include "select/bounded.h"  // IWYU pragma: export
 #include "select/select.h"   // IWYU pragma: export

@@ -7,6 +7,8 @@
 //   ForEachGoroutine   the same one by one
 //   GoroutineDump      the same as text, in the shape of Go's
 //   DumpOnSignal       that text on SIGQUIT
+//   GoroutineProfilePprof   the same for `go tool pprof`
+//   Stats, PrometheusText   numbers (go/stats.h)
 //   GoroutineInfo, SourceSite, WaitTarget   what is told of one
 //
 //   goroutine 7 [chan receive, 3 minutes] "reader" {request: 42}:
@@ -46,6 +48,7 @@
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "go/object_id.h"
+#include "go/stats.h"  // IWYU pragma: export
 
 namespace gochan {
 
@@ -134,6 +137,11 @@ enum class AfterDump { kExit, kGoOn };
 // the signal still is (go/signal.h); ResetSignals() undoes the call.
 // Thread-safe.
 void DumpOnSignal(int signal = SIGQUIT, AfterDump then = AfterDump::kExit);
+
+// The same as a file for `go tool pprof`, grouped by stack and labels; more of
+// this is in go/profile.h. Thread-safe as Goroutines(), and takes as long, but
+// memory only for different stacks.
+std::string GoroutineProfilePprof();
 
 namespace internal {
 

@@ -303,6 +303,17 @@ class RunQueue {
     return next_ != nullptr || batch_begin_ != batch_end_ || backlogged_;
   }
 
+  // How many are in `next`, batch and ring: some number between those of
+  // moments during the call, as a statistic wants.
+  uint32_t LengthHint() const {
+    // Relaxed: a hint. In this order `head` is not beyond `tail`, mostly.
+    const uint32_t head = head_.load(std::memory_order_relaxed);
+    const uint32_t ring = tail_.load(std::memory_order_relaxed) - head;
+    const uint32_t batch = batch_end_ - batch_begin_;
+    return (next_ != nullptr ? 1 : 0) + (batch <= kBatch ? batch : 0) +
+           (ring <= kRing ? ring : 0);
+  }
+
   // --- by other workers
 
   // Half of the ring, rounded up, into the caller's own queue, which is empty;

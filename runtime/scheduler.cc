@@ -150,6 +150,7 @@ class Scheduler : public WorkerCounts {
   static void SpawnGoroutine(absl::AnyInvocable<void()> fn);
   static int64_t Count();
   static void AddUp(SchedulerStats& stats);
+  static int QueueLength(int i);
   static void Detach(Goroutine& g, const SourceLocation& site);
   static void Attach(Goroutine& g);
   static bool OthersAreBusy(const Worker& w);
@@ -1533,15 +1534,26 @@ bool Scheduler::CheckDeadlock(uint64_t seen) {
 }
 
 void Scheduler::AddUp(SchedulerStats& stats) {
+  stats.spawned = foreign_spawned.load(std::memory_order_relaxed);
+  stats.finished = abandoned.load(std::memory_order_relaxed);
   const int n = Made();
   for (int i = 0; i < n; ++i) {
     // Relaxed: statistics.
     const Worker& w = *At(i);
+    stats.spawned += w.spawned_.load(std::memory_order_relaxed);
+    stats.finished += w.finished_.load(std::memory_order_relaxed);
     stats.steals += w.steals_.load(std::memory_order_relaxed);
     stats.wake_ups += w.wake_ups_.load(std::memory_order_relaxed);
     stats.handoffs += w.handoffs_.load(std::memory_order_relaxed);
   }
 }
+
+int Scheduler::QueueLength(int i) {
+  if (i < 0 || i >= std::min(Procs(), Made())) return -1;
+  return static_cast<int>(At(i)->queue_.LengthHint());
+}
+
+int RunQueueLength(int i) { return Scheduler::QueueLength(i); }
 
 void SetMaxThreadsForTest(int n) {
   Scheduler::max_threads.store(n > 0 ? n : kMaxThreads,

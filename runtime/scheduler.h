@@ -130,17 +130,23 @@ void ForEachFrozenThread(void (*found)(uintptr_t low, uintptr_t mark,
                                        void* arg),
                          void* arg);
 
-// For tests.
+// The counters are sums since the start of the process.
 struct SchedulerStats {
   int workers;
   int idle;
   int searching;
   int threads;
+  uint64_t spawned;
+  uint64_t finished;  // and those that RunMain() has left behind
   uint64_t steals;
   uint64_t wake_ups;
   uint64_t handoffs;
 };
 SchedulerStats GetSchedulerStats();
+
+// How many stand in the run queue of worker `i`, but for its overflow and what
+// others have sent; -1: there is no such worker. A hint while it works.
+int RunQueueLength(int i);
 
 // How many threads there may be before Blocking() waits for one; 0: as before.
 void SetMaxThreadsForTest(int n);
