@@ -201,7 +201,7 @@ class RecvChan : public internal::Handle<T> {
       const SourceLocation& site = SourceLocation::current()) const;
   std::optional<RecvResult<T>> TryRecv() const;
   std::optional<std::optional<T>> TryRecvOptional() const;
-  iterator begin() const;
+  iterator begin(const SourceLocation& site = SourceLocation::current()) const;
   sentinel end() const { return {}; }
 };
 
@@ -275,7 +275,7 @@ class Chan : public internal::Handle<T> {
   //
   // Receives until the channel is closed and drained. An input range; `*it` is
   // a T&&, so that `for (T v : ch)` moves. Holds the channel by itself.
-  iterator begin() const;
+  iterator begin(const SourceLocation& site = SourceLocation::current()) const;
   sentinel end() const { return {}; }
 };
 
@@ -364,6 +364,7 @@ class RecvChan<T>::iterator {
   iterator(iterator&&) = default;
   iterator& operator=(iterator&& other) {
     ch_ = std::move(other.ch_);
+    site_ = other.site_;
     value_.reset();
     if (other.value_) value_.emplace(std::move(*other.value_));
     return *this;
@@ -383,13 +384,15 @@ class RecvChan<T>::iterator {
   friend class RecvChan<T>;
   friend class Chan<T>;
 
-  explicit iterator(RecvChan<T> ch) : ch_(std::move(ch)) { Advance(); }
+  iterator(RecvChan<T> ch, const SourceLocation& site)
+      : ch_(std::move(ch)), site_(site) {
+    Advance();
+  }
 
   [[gnu::always_inline]] void Advance() {
     value_.reset();
     internal::Room<T> room;
-    if (!internal::Ops<T>::Recv(internal::CoreAccess::Get(ch_), room,
-                                SourceLocation::current())) {
+    if (!internal::Ops<T>::Recv(internal::CoreAccess::Get(ch_), room, site_)) {
       return;
     }
     internal::Ops<T>::Extract(room,
@@ -397,6 +400,7 @@ class RecvChan<T>::iterator {
   }
 
   RecvChan<T> ch_;
+  SourceLocation site_;             // of the loop
   mutable std::optional<T> value_;  // mutable: *it of a const iterator moves
 };
 
@@ -421,8 +425,9 @@ std::optional<std::optional<T>> RecvChan<T>::TryRecvOptional() const {
   return internal::RecvOps<T>::TryRecvOptional(this->core());
 }
 template <typename T>
-typename RecvChan<T>::iterator RecvChan<T>::begin() const {
-  return iterator(*this);
+typename RecvChan<T>::iterator RecvChan<T>::begin(
+    const SourceLocation& site) const {
+  return iterator(*this, site);
 }
 
 // --- SendChan
@@ -501,8 +506,8 @@ std::optional<std::optional<T>> Chan<T>::TryRecvOptional() const {
   return internal::RecvOps<T>::TryRecvOptional(this->core());
 }
 template <typename T>
-typename Chan<T>::iterator Chan<T>::begin() const {
-  return iterator(RecvChan<T>(*this));
+typename Chan<T>::iterator Chan<T>::begin(const SourceLocation& site) const {
+  return iterator(RecvChan<T>(*this), site);
 }
 
 }  // namespace gochan

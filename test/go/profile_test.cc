@@ -196,6 +196,26 @@ PARTY_TEST(ProfileTest, GoroutinesByStack) {
   never.Close();
 }
 
+// A loop over a channel used to block "in the iterator".
+PARTY_TEST(ProfileTest, LoopsOverChannelsBlockWhereTheyStand) {
+  auto never = MakeChan<int>();
+  test::Parties parties;
+  constexpr int kFirst = __LINE__ + 2;
+  parties.Go([never] {
+    for (const int value : never) (void)value;
+  });
+  constexpr int kSecond = __LINE__ + 2;
+  parties.Go([never = RecvChan<int>(never)] {
+    for (const int value : never) (void)value;
+  });
+  Await([] { return BlockedAt(kFirst) == 1 && BlockedAt(kSecond) == 1; });
+  // A round later, too.
+  never.Send(1);
+  never.Send(2);
+  Await([] { return BlockedAt(kFirst) == 1 && BlockedAt(kSecond) == 1; });
+  never.Close();
+}
+
 // -----------------------------------------------------------------------------
 // The blocking profile
 // -----------------------------------------------------------------------------
