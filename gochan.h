@@ -6,18 +6,20 @@
 #ifndef GOCHAN_GOCHAN_H_
 #define GOCHAN_GOCHAN_H_
 
-#include "chan/chan.h"       // IWYU pragma: export
-#include "chan/panic.h"      // IWYU pragma: export
-#include "ctx/context.h"     // IWYU pragma: export
-#include "go/go.h"           // IWYU pragma: export
-#include "go/inspect.h"      // IWYU pragma: export
-#include "go/labels.h"       // IWYU pragma: export
-#include "go/leak.h"         // IWYU pragma: export
-#include "go/profile.h"      // IWYU pragma: export
-#include "go/signal.h"       // IWYU pragma: export
-#include "go/stats.h"        // IWYU pragma: export
-#include "go/sync.h"         // IWYU pragma: export
-#include "select/bounded.h"  // IWYU pragma: export
-#include "select/select.h"   // IWYU pragma: export
+#include "chan/chan.h"         // IWYU pragma: export
+#include "chan/panic.h"        // IWYU pragma: export
+#include "ctx/context.h"       // IWYU pragma: export
+#include "go/debug.h"          // IWYU pragma: export
+#include "go/go.h"             // IWYU pragma: export
+#include "go/inspect.h"        // IWYU pragma: export
+#include "go/labels.h"         // IWYU pragma: export
+#include "go/leak.h"           // IWYU pragma: export
+#include "go/leak_watchdog.h"  // IWYU pragma: export
+#include "go/profile.h"        // IWYU pragma: export
+#include "go/signal.h"         // IWYU pragma: export
+#include "go/stats.h"          // IWYU pragma: export
+#include "go/sync.h"           // IWYU pragma: export
+#include "select/bounded.h"    // IWYU pragma: export
+#include "select/select.h"     // IWYU pragma: export
 
 #endif  // GOCHAN_GOCHAN_H_

@@ -37,7 +37,7 @@ bool IsWokenWaiter(void* waiter);
 
 // In no particular order. Those that live during the whole call come once.
 // Thread-safe; never blocks for long; no allocation but for long names. Cost:
-// some tens of nanoseconds each while it is in the cache, some hundreds else.
+// some 0.1 us each while it is in the cache, up to 1 us else.
 template <typename Fn>
 void WalkGoroutines(Fn fn) {
   Glimpse glimpse;

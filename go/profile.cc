@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "go/goroutine_profile.h"
 #include "go/inspect.h"
+#include "go/leak.h"
 
 namespace gochan {
 
@@ -41,6 +42,12 @@ std::string GoroutineProfileText() {
                     one.created_at.file, ":", one.created_at.line, "\n\n");
   }
   return out;
+}
+
+std::string GoroutineLeakProfilePprof() {
+  internal::GoroutineProfileBuilder profile("goroutineleak");
+  for (const GoroutineInfo& info : FindLeaks()) profile.Add(info);
+  return profile.Encode();
 }
 
 }  // namespace gochan

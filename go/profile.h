@@ -5,6 +5,7 @@
 //
 //   GoroutineProfilePprof       who there is (go/inspect.h)
 //   GoroutineProfileText        the same for people, grouped by stack
+//   GoroutineLeakProfilePprof   who can never run again
 //   SetBlockProfileRate         begins to sample where goroutines are blocked
 //   BlockProfilePprof           and for how long they have been, so far
 //
@@ -33,6 +34,10 @@ namespace gochan {
 // Go's debug=1: goroutines of like stacks together, the largest groups first.
 // Cost: as Goroutines().
 std::string GoroutineProfileText();
+
+// FindLeaks() as a profile, of the type "goroutineleak" as in Go. Cost: as
+// FindLeaks().
+std::string GoroutineLeakProfilePprof();
 
 // SetBlockProfileRate()
 //
