@@ -196,6 +196,33 @@ PARTY_TEST(ProfileTest, GoroutinesByStack) {
   never.Close();
 }
 
+// They stay, so this is no PARTY_TEST.
+TEST(LeakProfileTest, WhoCanNeverRunAgain) {
+  constexpr int kLeak = __LINE__ + 2;
+  for (int i = 0; i < 3; ++i) {
+    Go([] { MakeChan<int>().Recv(); });
+  }
+  auto ch = MakeChan<int>();
+  std::atomic<bool> ended = false;
+  constexpr int kHonest = __LINE__ + 2;
+  Go([ch, &ended] {
+    ch.Recv();
+    ended = true;
+  });
+  Await([] { return BlockedAt(kLeak) == 3 && BlockedAt(kHonest) == 1; });
+  Profile profile;
+  Await([&] {
+    profile = ReadProfile(GoroutineLeakProfilePprof());
+    const auto leaks = At(profile, kLeak);
+    return !leaks.empty() && leaks[0].values[0] == 3;
+  });
+  EXPECT_EQ(profile.default_sample_type, "goroutineleak");
+  EXPECT_EQ(profile.sample_types[0], ValueType("goroutineleak", "count"));
+  EXPECT_TRUE(At(profile, kHonest).empty());
+  ch.Send(1);
+  Await([&] { return ended.load(); });
+}
+
 // A loop over a channel used to block "in the iterator".
 PARTY_TEST(ProfileTest, LoopsOverChannelsBlockWhereTheyStand) {
   auto never = MakeChan<int>();
