@@ -57,6 +57,10 @@ inline constexpr char kAddBesideWait[] =
     "sync: WaitGroup misuse: Add called concurrently with Wait";
 inline constexpr char kReusedWaitGroup[] =
     "sync: WaitGroup is reused before previous Wait has returned";
+inline constexpr char kWaitGroupInUse[] =
+    "sync: WaitGroup destroyed with tasks not done: ";  // their number follows
+inline constexpr char kErrGroupInUse[] =
+    "errgroup: last handle destroyed with tasks not done: ";  // likewise
 inline constexpr char kSemaphoreSize[] = "semaphore: size < 0";
 inline constexpr char kSemaphoreWeight[] = "semaphore: n < 0";
 inline constexpr char kSemaphoreReleased[] =

@@ -17,11 +17,14 @@
 #include "go/wait_group.h"
 #include "runtime/atomic.h"
 #include "runtime/source_location.h"
+#include "runtime/static_storage.h"
 
 namespace gochan {
 
 struct ErrGroup::State {
-  WaitGroup tasks;
+  WaitGroup tasks;  // the first member: has the address that reports look for
+  // Itself, if the group has to live for ever; written by the last handle.
+  std::shared_ptr<State> for_ever;
   // One element for each that runs; nil: no limit. SetLimit() alone writes it.
   Chan<Unit> limit;
   CancelCauseFunc cancel;  // default-made: no context
@@ -40,6 +43,23 @@ struct ErrGroup::State {
 
 ErrGroup::ErrGroup() : state_(std::make_shared<State>()) {}
 
+ErrGroup& ErrGroup::operator=(const ErrGroup& other) {
+  ErrGroup copy(other);
+  std::swap(state_, copy.state_);
+  return *this;
+}
+
+ErrGroup::~ErrGroup() {
+  // Who races another one to be the last leaves the check to the WaitGroup's
+  // destructor.
+  if (state_.use_count() != 1 || !state_->tasks.InUse()) return;
+  if (runtime::IsStatic(this)) {
+    state_->for_ever = state_;
+    return;
+  }
+  state_->tasks.EndInUse(panics::kErrGroupInUse);
+}
+
 std::pair<ErrGroup, Context> ErrGroup::WithContext(Context parent) {
   auto [ctx, cancel] = WithCancelCause(parent);
   auto state = std::make_shared<State>();
@@ -57,7 +77,7 @@ ErrGroup::Place ErrGroup::Acquire(bool wait, const SourceLocation& site) const {
     }
   }
   state_->tasks.Add(1);
-  return Place(state_, std::move(limit));
+  return Place(state_.get(), std::move(limit));
 }
 
 void ErrGroup::Place::Finish(absl::Status status) const {

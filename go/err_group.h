@@ -16,8 +16,8 @@
 //   Wait          blocks until all are over; the first error
 //   WithContext   a group whose first error cancels a context
 //
-// An ErrGroup is a handle: copies are the same group, which lives until the
-// last handle and the last task are gone. Use a group for one set of tasks.
+// An ErrGroup is a handle: copies are the same group. A group that nobody waits
+// for is a bug: see the destructor. Use a group for one set of tasks.
 //
 // Memory ordering: the end of each function happens before the return of every
 // Wait() that waited for it.
@@ -49,14 +49,26 @@ class ErrGroup {
   // A group without a limit and without a context.
   ErrGroup();
   ErrGroup(const ErrGroup&) = default;
-  ErrGroup& operator=(const ErrGroup&) = default;
+  ErrGroup& operator=(const ErrGroup& other);
+
+  // ErrGroup::~ErrGroup()
+  //
+  // The last handle's ends the program, as an uncaught panic does, if tasks
+  // still run, for nobody can wait for them any more: "panic: errgroup: last
+  // handle destroyed with tasks not done: 2", also while an exception unwinds
+  // the stack. The report lists those goroutines. Wait() first, or use a Scope
+  // (go/scope.h), which does so on every way out.
+  //
+  // Not checked: handles with static storage duration, whose group then lives
+  // on; tasks that RunMain() has abandoned at its end.
+  ~ErrGroup();
 
   // ErrGroup::WithContext()
   //
   // A group, and a child of `parent` that is cancelled as soon as a function
   // has returned an error, which becomes its Cause(), or Wait() has returned,
-  // whichever comes first; also when the group's last handle and last task are
-  // gone. Panics as WithCancel() does if `parent` is nil.
+  // whichever comes first; also when the group's last handle is gone. Panics as
+  // WithCancel() does if `parent` is nil.
   [[nodiscard]] static std::pair<ErrGroup, Context> WithContext(Context parent);
 
   // ErrGroup::Go()
@@ -98,24 +110,27 @@ class ErrGroup {
   struct State;
 
   // A place below the limit, and one task that the group counts. Its destructor
-  // gives both back.
+  // gives both back. The group outlives it, as the destructor sees to.
   class Place {
    public:
     Place() = default;
-    Place(std::shared_ptr<State> state, Chan<Unit> limit)
-        : state_(std::move(state)), limit_(std::move(limit)) {}
-    Place(Place&&) = default;
+    Place(State* state, Chan<Unit> limit)
+        : state_(state), limit_(std::move(limit)) {}
+    Place(Place&& other) noexcept
+        : state_(std::exchange(other.state_, nullptr)),
+          limit_(std::move(other.limit_)) {}
     ~Place();
 
     void Finish(absl::Status status) const;
     explicit operator bool() const { return state_ != nullptr; }
 
    private:
-    std::shared_ptr<State> state_;  // nullptr: none, or moved from
-    Chan<Unit> limit_;              // nil: there was no limit
+    State* state_ = nullptr;  // nullptr: none, or moved from
+    Chan<Unit> limit_;        // nil: there was no limit
   };
 
-  // A function that runs as a task.
+  // A function that runs as a task. Its first word is the State, which reports
+  // look for.
   template <typename Fn>
   struct Task {
     void operator()() {

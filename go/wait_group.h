@@ -16,7 +16,8 @@
 // Lifetime: constant-initialised, so a global works before main(). It may be
 // destroyed as soon as every Wait() has returned: the Done() that let them go
 // touches it no more. To destroy it while its tasks still run is a bug, as they
-// will count down what is not there; nothing checks that. Eight bytes.
+// would count down what is not there; that ends the program, see the
+// destructor. Eight bytes.
 //
 // It may be used again when all Wait() calls have returned. Less than 2^31
 // tasks, and less than 2^32 waiters.
@@ -30,6 +31,7 @@
 #ifndef GOCHAN_GO_WAIT_GROUP_H_
 #define GOCHAN_GO_WAIT_GROUP_H_
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -48,6 +50,23 @@ class WaitGroup {
   constexpr WaitGroup() = default;
   WaitGroup(const WaitGroup&) = delete;
   WaitGroup& operator=(const WaitGroup&) = delete;
+
+  // WaitGroup::~WaitGroup()
+  //
+  // Ends the program, as an uncaught panic does, if the count is above zero:
+  // "panic: sync: WaitGroup destroyed with tasks not done: 2", also while an
+  // exception unwinds the stack. The report lists those goroutines that were
+  // started with the group, by Go() or by a function that holds its address, as
+  // far as they can be told. Wait() first, or use a Scope (go/scope.h), which
+  // does so on every way out.
+  //
+  // Not checked: objects with static storage duration, as nobody waits when the
+  // program ends; tasks that RunMain() has abandoned at its end, which will
+  // never count down.
+  ~WaitGroup() {
+    if (InUse()) [[unlikely]]
+      DestroyedInUse();
+  }
 
   // WaitGroup::Add()
   //
@@ -100,7 +119,20 @@ class WaitGroup {
   }
   static bool StillWaiting(void* group);
 
-  // A function that runs as a task.
+  // For an owner with a name of its own for reports, which asks before it
+  // destroys the group.
+  friend class ErrGroup;
+  bool InUse() const {
+    // Relaxed: the destructor's caller knows that nobody else uses it.
+    return Count(state_.load(std::memory_order_relaxed)) > 0;
+  }
+
+  // Ends the program with a report that begins with `text`. Returns if the
+  // tasks have been abandoned.
+  [[gnu::cold]] void EndInUse(const char* text) const;
+  [[gnu::cold]] void DestroyedInUse() const;
+
+  // A function that runs as a task. EndInUse() looks for the first word.
   template <typename Fn>
   struct Task {
     void operator()() {

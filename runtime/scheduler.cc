@@ -1019,6 +1019,11 @@ uint64_t CurrentGoroutineId() {
 }
 
 int64_t NumGoroutines() { return Scheduler::Count(); }
+int64_t NumAbandoned() {
+  // Relaxed: grows only while no goroutine runs.
+  return static_cast<int64_t>(
+      Scheduler::abandoned.load(std::memory_order_relaxed));
+}
 
 int64_t Scheduler::Count() {
   // Relaxed, all: exact at rest.

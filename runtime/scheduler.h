@@ -80,6 +80,9 @@ int SetMaxProcs(int n);
 // ends meanwhile.
 int64_t NumGoroutines();
 
+// Goroutines that RunMainTask() has left behind, in all. They never run again.
+int64_t NumAbandoned();
+
 // Runs `task`, made by NewTask(), as goroutine 1 and waits for its end. Then
 // stops all workers; what still lives never runs again. `*status`: with what to
 // end the process if some worker reaches no switch within a second.

@@ -79,23 +79,15 @@ PARTY_TEST(ErrGroupTest, ManyMayWait) {
   EXPECT_EQ(group.Wait(), Bad("oops"));
 }
 
-// The group outlives its handles, for its tasks.
-PARTY_TEST(ErrGroupTest, HandlesMayGoBeforeTheTasks) {
-  test::Event go_on;
-  Chan<Unit> finished = MakeChan<Unit>();
-  Context ctx;
+// What happens if tasks are left: life_cycle_test.cc.
+PARTY_TEST(ErrGroupTest, TheLastHandleCancelsTheContext) {
+  auto [group, ctx] = ErrGroup::WithContext(Background());
   {
-    auto [group, group_ctx] = ErrGroup::WithContext(Background());
-    ctx = group_ctx;
-    group.Go([&] {
-      go_on.Await();
-      return absl::OkStatus();
-    });
+    ErrGroup last = group;
+    group = ErrGroup();
+    EXPECT_TRUE(ctx.Err().ok());
   }
-  EXPECT_TRUE(ctx.Err().ok());
-  go_on.Set();
-  (void)ctx.Done().Recv();
-  EXPECT_FALSE(ctx.Err().ok()) << "nobody can wait any more";
+  EXPECT_FALSE(ctx.Err().ok());
 }
 
 PARTY_TEST(ErrGroupTest, WhatATaskHoldsIsGoneWhenWaitReturns) {
