@@ -16,6 +16,7 @@
 #include "go/leak.h"           // IWYU pragma: export
 #include "go/leak_watchdog.h"  // IWYU pragma: export
 #include "go/profile.h"        // IWYU pragma: export
+#include "go/scope.h"          // IWYU pragma: export
 #include "go/signal.h"         // IWYU pragma: export
 #include "go/stats.h"          // IWYU pragma: export
 #include "go/sync.h"           // IWYU pragma: export
