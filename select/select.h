@@ -278,6 +278,11 @@ class AnyCase {
 // Runs one case and returns its index. See above.
 template <internal::SelectCase... Cases>
 std::size_t Select(Cases&&... cases);
+// Without cases: blocks for ever.
+[[noreturn]] inline std::size_t Select(
+    const SourceLocation& site = SourceLocation::current()) {
+  internal::SelectNothing(site);
+}
 
 // Select(list)
 //

@@ -115,6 +115,9 @@ inline constexpr std::size_t kNoCase = ~std::size_t{0};
 // O(n) if a case is ready, else O(n log n).
 std::size_t RunSelect(Case* cases, std::size_t n, Order order);
 
+// A select without cases.
+[[noreturn]] void SelectNothing(const SourceLocation& site);
+
 // SelectFrame
 //
 // RunSelect() in pieces, so that a goroutine which waits is left and resumed in

@@ -539,6 +539,10 @@ void Selecting::TimedOut(void* arg) {
 
 }  // namespace
 
+void SelectNothing(const SourceLocation& site) {
+  BlockForever({runtime::WaitReason::kSelectNoCases, &site, nullptr, 0});
+}
+
 std::size_t RunSelect(Case* cases, std::size_t n, Order order) {
   return Selecting(cases, n, order, nullptr, /*polled=*/false).Run();
 }
