@@ -7,6 +7,7 @@
 //   LeakReport        as text: grouped by where they block, the most first
 //   FindLeakGraph     with who has what the others wait for
 //   WaitForGraphText, WaitForGraphDot   that as text, and for Graphviz
+//   LeakCheck, VerifyNone, ...   in tests: go/leak_check.h, included here
 //
 //   for (const gochan::GoroutineInfo& leak : gochan::FindLeaks()) {
 //     LOG(ERROR) << "leaked: " << leak.name << " at " << leak.blocked_at.file;
@@ -37,6 +38,7 @@
 
 #include "absl/types/span.h"
 #include "go/inspect.h"
+#include "go/leak_check.h"  // IWYU pragma: export
 
 namespace gochan {
 
@@ -95,6 +97,13 @@ std::string WaitForGraphText(const LeakGraph& graph);
 // The same for Graphviz's dot: ellipses are goroutines, boxes what they wait
 // for; a broken line leads to who holds it.
 std::string WaitForGraphDot(const LeakGraph& graph);
+
+namespace internal {
+
+// What LeakReport() says of each place, of any goroutines.
+std::string GroupedText(absl::Span<const GoroutineInfo> goroutines);
+
+}  // namespace internal
 
 }  // namespace gochan
 

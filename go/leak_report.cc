@@ -23,6 +23,7 @@ namespace {
 
 constexpr std::size_t kMaxGroups = 50;
 constexpr std::size_t kMaxIds = 8;
+constexpr std::size_t kMaxFrames = 16;
 constexpr std::size_t kMaxInGraph = 1000;
 
 // Leaks that block in one place for one reason, and were created in one.
@@ -34,6 +35,11 @@ struct Group {
   std::vector<const GoroutineInfo*> some;  // the first kMaxIds
 };
 
+// As a dump has it in its brackets.
+const std::string& Doing(const GoroutineInfo& info) {
+  return info.state == "waiting" ? info.wait_reason : info.state;
+}
+
 auto KeyOf(const SourceSite& site) {
   return std::tuple<std::string_view, int, std::string_view>(
       site.file, site.line, site.function);
@@ -44,8 +50,8 @@ std::vector<Group> GroupAll(absl::Span<const GoroutineInfo> leaks) {
                                   KeyOf(SourceSite())));
   std::map<Key, Group> by_site;
   for (const GoroutineInfo& leak : leaks) {
-    Group& group = by_site[{KeyOf(leak.blocked_at), leak.wait_reason,
-                            KeyOf(leak.created_at)}];
+    Group& group =
+        by_site[{KeyOf(leak.blocked_at), Doing(leak), KeyOf(leak.created_at)}];
     if (group.count++ == 0) group.first = &leak;
     group.bytes += leak.stack_bytes;
     group.oldest = std::max(group.oldest, leak.waiting_for);
@@ -81,7 +87,9 @@ std::string Age(absl::Duration age) {
 }
 
 void AppendSite(const SourceSite& site, std::string* out) {
-  absl::StrAppend(out, site.function, "\n\t", site.file, ":", site.line, "\n");
+  absl::StrAppend(out, site.function, "\n\t", site.file);
+  if (site.line != 0) absl::StrAppend(out, ":", site.line);
+  *out += '\n';
 }
 
 std::string Place(const SourceSite& site) {
@@ -153,42 +161,63 @@ std::string DotText(std::string_view text) {
   return quoted;
 }
 
+void AppendGroup(const Group& group, std::string* out) {
+  const GoroutineInfo& first = *group.first;
+  absl::StrAppend(out, Goroutines(group.count), " [", Doing(first), "]");
+  if (group.bytes != 0) absl::StrAppend(out, ", ", Bytes(group.bytes));
+  if (group.oldest > absl::ZeroDuration()) {
+    absl::StrAppend(out, group.count == 1 ? ", for " : ", the oldest for ",
+                    Age(group.oldest));
+  }
+  *out += ":\n";
+  if (first.stack.empty() && first.blocked_at.line != 0) {
+    AppendSite(first.blocked_at, out);
+  }
+  for (std::size_t i = 0; i < first.stack.size() && i < kMaxFrames; ++i) {
+    AppendSite(first.stack[i], out);
+  }
+  *out += "created by ";
+  AppendSite(first.created_at, out);
+  *out += group.count == 1 ? "goroutine " : "goroutines ";
+  for (std::size_t k = 0; k < group.some.size(); ++k) {
+    absl::StrAppend(out, k == 0 ? "" : ", ", group.some[k]->id);
+    if (!group.some[k]->name.empty()) {
+      absl::StrAppend(out, " \"", group.some[k]->name, "\"");
+    }
+  }
+  *out += group.count > group.some.size() ? ", ...\n" : "\n";
+}
+
 }  // namespace
 
 std::string LeakReport(absl::Span<const GoroutineInfo> leaks) {
   if (leaks.empty()) return "";
-  const std::vector<Group> groups = GroupAll(leaks);
   std::size_t bytes = 0;
-  for (const Group& group : groups) bytes += group.bytes;
-  std::string out = absl::StrCat(Goroutines(leaks.size()),
-                                 " can never run again; their stacks hold ",
-                                 Bytes(bytes), "\n");
+  for (const GoroutineInfo& leak : leaks) bytes += leak.stack_bytes;
+  return absl::StrCat(Goroutines(leaks.size()),
+                      " can never run again; their stacks hold ", Bytes(bytes),
+                      "\n\n", internal::GroupedText(leaks));
+}
+
+namespace internal {
+
+std::string GroupedText(absl::Span<const GoroutineInfo> goroutines) {
+  const std::vector<Group> groups = GroupAll(goroutines);
+  std::string out;
   std::size_t told = 0;
   for (std::size_t i = 0; i < groups.size() && i < kMaxGroups; ++i) {
-    const Group& group = groups[i];
-    told += group.count;
-    absl::StrAppend(&out, "\n", Goroutines(group.count), " [",
-                    group.first->wait_reason, "], ", Bytes(group.bytes), ", ",
-                    group.count == 1 ? "" : "the oldest ", "for ",
-                    Age(group.oldest), ":\n");
-    AppendSite(group.first->blocked_at, &out);
-    out += "created by ";
-    AppendSite(group.first->created_at, &out);
-    out += group.count == 1 ? "goroutine " : "goroutines ";
-    for (std::size_t k = 0; k < group.some.size(); ++k) {
-      absl::StrAppend(&out, k == 0 ? "" : ", ", group.some[k]->id);
-      if (!group.some[k]->name.empty()) {
-        absl::StrAppend(&out, " \"", group.some[k]->name, "\"");
-      }
-    }
-    out += group.count > group.some.size() ? ", ...\n" : "\n";
+    told += groups[i].count;
+    if (i != 0) out += '\n';
+    AppendGroup(groups[i], &out);
   }
   if (groups.size() > kMaxGroups) {
-    absl::StrAppend(&out, "\n... and ", Goroutines(leaks.size() - told), " in ",
-                    groups.size() - kMaxGroups, " more places\n");
+    absl::StrAppend(&out, "\n... and ", Goroutines(goroutines.size() - told),
+                    " in ", groups.size() - kMaxGroups, " more places\n");
   }
   return out;
 }
+
+}  // namespace internal
 
 std::string WaitForGraphText(const LeakGraph& graph) {
   const Objects objects(graph);
