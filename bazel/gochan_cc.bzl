@@ -1,6 +1,6 @@
-"""gochan_cc_library: a cc_library and its instrumented twin."""
+"""gochan_cc_library: a cc_library and its instrumented twin. gochan_cc_test: a cc_test."""
 
-load("@rules_cc//cc:defs.bzl", "cc_library")
+load("@rules_cc//cc:defs.bzl", "cc_library", "cc_test")
 
 def _twin(label):
     """Returns the label of the twin of a label of this repository; others have none."""
@@ -44,5 +44,21 @@ def gochan_cc_library(name, deps = [], defines = [], testonly = False, twin = Tr
             "GOCHAN_SEGMENT_CELLS=2",
         ],
         deps = [_twin(dep) for dep in deps],
+        **kwargs
+    )
+
+def gochan_cc_test(name, deps = [], **kwargs):
+    """Declares a cc_test that fails tests which leave goroutines behind.
+
+    Programs that link instrumented twins are plain cc_tests.
+
+    Args:
+      name: as in cc_test.
+      deps: as in cc_test.
+      **kwargs: passed on.
+    """
+    cc_test(
+        name = name,
+        deps = deps + ["//test/util:leak_listener"],
         **kwargs
     )

@@ -34,10 +34,13 @@ endfunction()
 
 # Adds the library `target`. INTERFACE where there is nothing to compile.
 function(_gochan_add_library target)
-  cmake_parse_arguments(PARSE_ARGV 1 ARG "EXCLUDE_FROM_ALL" "" "HDRS;SRCS;DEPS;DEFINES")
+  cmake_parse_arguments(
+    PARSE_ARGV 1 ARG "EXCLUDE_FROM_ALL;ALWAYSLINK" "" "HDRS;SRCS;DEPS;DEFINES")
   if(ARG_SRCS)
     set(scope PUBLIC)
-    if(ARG_EXCLUDE_FROM_ALL)
+    if(ARG_ALWAYSLINK)
+      add_library(${target} OBJECT EXCLUDE_FROM_ALL ${ARG_SRCS} ${ARG_HDRS})
+    elseif(ARG_EXCLUDE_FROM_ALL)
       add_library(${target} STATIC EXCLUDE_FROM_ALL ${ARG_SRCS} ${ARG_HDRS})
     else()
       add_library(${target} ${ARG_SRCS} ${ARG_HDRS})
@@ -58,14 +61,15 @@ function(_gochan_add_library target)
   target_link_libraries(${target} ${scope} ${ARG_DEPS})
 endfunction()
 
-# gochan_cc_library(NAME name [HDRS ...] [SRCS ...] [DEPS ...] [TESTONLY] [NO_TWIN])
+# gochan_cc_library(NAME name [HDRS ...] [SRCS ...] [DEPS ...] [TESTONLY] [NO_TWIN] [ALWAYSLINK])
 #
 # Also adds an instrumented twin, NAME_instrumented, where tests or benchmarks are built: the same
 # sources with a hook at every atomic operation (bazel/gochan_cc.bzl says more). A program links
 # plain targets or twins, never both. NO_TWIN is for a library that makes sense only on top of
-# twins, or nowhere near them. TESTONLY libraries are not installed.
+# twins, or nowhere near them. TESTONLY libraries are not installed. ALWAYSLINK, for TESTONLY ones
+# without a twin: programs that name it have all of it, also what they do not refer to.
 function(gochan_cc_library)
-  cmake_parse_arguments(PARSE_ARGV 0 ARG "TESTONLY;NO_TWIN" "NAME" "HDRS;SRCS;DEPS")
+  cmake_parse_arguments(PARSE_ARGV 0 ARG "TESTONLY;NO_TWIN;ALWAYSLINK" "NAME" "HDRS;SRCS;DEPS")
   _gochan_flat_name(flat ${ARG_NAME})
 
   set(target gochan_${flat})
@@ -75,6 +79,9 @@ function(gochan_cc_library)
   set(exclude "")
   if(ARG_TESTONLY)
     set(exclude EXCLUDE_FROM_ALL)
+  endif()
+  if(ARG_ALWAYSLINK)
+    list(APPEND exclude ALWAYSLINK)
   endif()
   _gochan_add_library(${target} ${exclude} HDRS ${ARG_HDRS} SRCS ${ARG_SRCS} DEPS ${ARG_DEPS})
   add_library(gochan::${flat} ALIAS ${target})
@@ -112,12 +119,15 @@ function(gochan_cc_binary)
   endif()
 endfunction()
 
-# gochan_cc_test(NAME name SRCS ... [DEPS ...] [TAGS ...])
+# gochan_cc_test(NAME name SRCS ... [DEPS ...] [TAGS ...] [NO_LEAK_CHECK])
+#
+# The program fails tests that leave goroutines behind (test/util/leak_listener.cc). NO_LEAK_CHECK is
+# for those that link instrumented twins.
 #
 # TAGS become ctest labels, beside one for the folder ("test/model" gives "model"). As in Bazel, a
 # test tagged "exclusive" runs alone. Tests with a tag of GOCHAN_SKIP_TAGS are left out.
 function(gochan_cc_test)
-  cmake_parse_arguments(PARSE_ARGV 0 ARG "" "NAME" "SRCS;DEPS;TAGS")
+  cmake_parse_arguments(PARSE_ARGV 0 ARG "NO_LEAK_CHECK" "NAME" "SRCS;DEPS;TAGS")
   if(NOT GOCHAN_BUILD_TESTS)
     return()
   endif()
@@ -126,6 +136,9 @@ function(gochan_cc_test)
       return()
     endif()
   endforeach()
+  if(NOT ARG_NO_LEAK_CHECK)
+    list(APPEND ARG_DEPS gochan::test_util_leak_listener)
+  endif()
   gochan_cc_binary(NAME ${ARG_NAME} SRCS ${ARG_SRCS} DEPS ${ARG_DEPS})
   _gochan_flat_name(flat ${ARG_NAME})
   get_filename_component(folder "${CMAKE_CURRENT_SOURCE_DIR}" NAME)

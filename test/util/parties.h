@@ -46,6 +46,7 @@
 #include "go/go.h"
 #include "gtest/gtest.h"
 #include "runtime/scheduler.h"
+#include "test/util/leaks.h"
 #include "test/util/noise.h"
 #include "test/util/patience.h"
 #include "test/util/scale.h"
@@ -199,6 +200,7 @@ inline bool BlocksForEver(std::function<void()> fn) {
     state->returned = true;
   };
   if (goroutine) {
+    ExpectLeaks();
     StartGoroutine(std::move(party));
   } else {
     std::thread(std::move(party)).detach();
@@ -208,6 +210,7 @@ inline bool BlocksForEver(std::function<void()> fn) {
   PauseFor(kPause);
   const bool blocks = !state->returned;
   if (goroutine && blocks) ++abandoned;
+  if (goroutine && !blocks) ExpectLeaks(-1);
   return blocks;
 }
 

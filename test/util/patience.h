@@ -10,6 +10,10 @@
 //
 // Neither holds up other goroutines, even with one worker. A wait of more than
 // the limit ends the program.
+//
+// Whoever waits for longer than a moment looks for leaks (leak_listener.cc):
+// goroutines of a test that goes on are blocked then, and none of them for
+// ever.
 
 #ifndef GOCHAN_TEST_UTIL_PATIENCE_H_
 #define GOCHAN_TEST_UTIL_PATIENCE_H_
@@ -28,6 +32,9 @@ template <typename Rep, typename Period>
 void PauseFor(std::chrono::duration<Rep, Period> duration) {
   Blocking([duration] { std::this_thread::sleep_for(duration); });
 }
+
+// Called once in each long wait. Set before main(), if at all.
+inline void (*in_long_wait)() = nullptr;
 
 class Patience {
  public:
@@ -48,6 +55,8 @@ class Patience {
     // Soon the processor is better left to those whom we wait for.
     if (++waits_ <= kYields) {
       Yield();
+    } else if (waits_ == kLong && in_long_wait != nullptr) {
+      in_long_wait();
     } else {
       PauseFor(std::chrono::microseconds(20));
     }
@@ -55,6 +64,7 @@ class Patience {
 
  private:
   static constexpr int kYields = 16;
+  static constexpr int kLong = kYields + 20;
 
   const std::chrono::steady_clock::time_point deadline_;
   int waits_ = 0;
