@@ -35,6 +35,9 @@ BackgroundThread::BackgroundThread(const char* name, Kind kind,
   pthread_sigmask(SIG_SETMASK, &all, &before);
   thread_ = std::thread([this, name, kind] { Run(name, kind); });
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  // Who looks for a deadlock from now on knows of it.
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return begun_; });
 }
 
 BackgroundThread::~BackgroundThread() {
@@ -42,7 +45,7 @@ BackgroundThread::~BackgroundThread() {
     std::lock_guard lock(mutex_);
     end_ = true;
   }
-  ended_.notify_one();
+  changed_.notify_one();
   const SourceLocation site = SourceLocation::current();
   runtime::EnterBlocking(site);
   thread_.join();
@@ -61,13 +64,15 @@ void BackgroundThread::Run(const char* name, Kind kind) {
   // More than a day says as much as never, and does not overflow the clock.
   constexpr absl::Duration kLongest = absl::Hours(24);
   std::unique_lock lock(mutex_);
+  begun_ = true;
+  changed_.notify_one();
   while (!end_) {
     lock.unlock();
     const absl::Duration pause =
         std::clamp(work_(), absl::ZeroDuration(), kLongest);
     lock.lock();
-    ended_.wait_for(lock, absl::ToChronoNanoseconds(pause),
-                    [this] { return end_; });
+    changed_.wait_for(lock, absl::ToChronoNanoseconds(pause),
+                      [this] { return end_; });
   }
 #if defined(__linux__)
   // The number may be another thread's soon.

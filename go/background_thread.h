@@ -28,7 +28,8 @@ class BackgroundThread {
   enum Kind { kWakesNobody, kMayWake };
 
   // Calls work() at once and then again after as long as it has said, each
-  // time. `name` is for the system's lists; at most 15 characters.
+  // time. `name` is for the system's lists; at most 15 characters. Returns when
+  // the thread has begun.
   BackgroundThread(const char* name, Kind kind,
                    std::function<absl::Duration()> work);
 
@@ -44,8 +45,9 @@ class BackgroundThread {
 
   const std::function<absl::Duration()> work_;
   std::mutex mutex_;
-  std::condition_variable ended_;
-  bool end_ = false;  // guarded by mutex_
+  std::condition_variable changed_;
+  bool begun_ = false;  // guarded by mutex_
+  bool end_ = false;    // guarded by mutex_
   std::thread thread_;
 };
 

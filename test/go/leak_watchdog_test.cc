@@ -13,9 +13,11 @@
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "chan/chan.h"
+#include "go/debug.h"
 #include "go/go.h"
 #include "go/inspect.h"
 #include "go/leak.h"
+#include "go/profile.h"
 #include "go/stats.h"
 #include "gtest/gtest.h"
 #include "test/util/child.h"
@@ -139,6 +141,22 @@ TEST(LeakWatchdogTest, WithoutCallbackItWritesToStderr) {
       << child;
   // Once, by whoever came first.
   EXPECT_EQ(child.err.find("new leaked", 20), std::string::npos) << child;
+}
+
+// Threads that only look on used to keep it from being seen.
+SCENARIO(Deadlock) {
+  SetBlockProfileRate(1'000'000);
+  const DebugHistory history(absl::Milliseconds(1));
+  const LeakWatchdog watchdog({.interval = absl::Hours(1)});
+  return RunMain([] { MakeChan<int>().Recv(); });
+}
+
+TEST(LeakWatchdogTest, ADeadlockIsSeenWhileThreadsLookOn) {
+  const test::ChildResult child = test::RunChild("Deadlock");
+  EXPECT_EQ(child.status, 2) << child;
+  EXPECT_NE(child.err.find("all goroutines are asleep - deadlock!"),
+            std::string::npos)
+      << child;
 }
 
 }  // namespace
