@@ -55,7 +55,7 @@ class Patience {
     // Soon the processor is better left to those whom we wait for.
     if (++waits_ <= kYields) {
       Yield();
-    } else if (waits_ == kLong && in_long_wait != nullptr) {
+    } else if (waits_ == kYields + 1 && in_long_wait != nullptr) {
       in_long_wait();
     } else {
       PauseFor(std::chrono::microseconds(20));
@@ -64,7 +64,6 @@ class Patience {
 
  private:
   static constexpr int kYields = 16;
-  static constexpr int kLong = kYields + 20;
 
   const std::chrono::steady_clock::time_point deadline_;
   int waits_ = 0;
