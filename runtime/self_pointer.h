@@ -13,9 +13,9 @@
 // its user takes the pointer out again, by Release(), before it counts the
 // reference off, so that there are never more words than references.
 //
-// Cost: two or three instructions more than a plain pointer to read; the word is really
-// in memory, and really erased, even where a compiler sees that nobody reads
-// it. With GOCHAN_REGISTRY=0 it is a plain pointer.
+// Cost: two or three instructions more than a plain pointer to read; the word
+// is really in memory, and really erased, even where a compiler sees that
+// nobody reads it. With GOCHAN_REGISTRY=0 it is a plain pointer.
 
 #ifndef GOCHAN_RUNTIME_SELF_POINTER_H_
 #define GOCHAN_RUNTIME_SELF_POINTER_H_
@@ -51,11 +51,12 @@ class SelfPointer {
   // Takes the pointer out.
   T* Release() {
     T* const pointer = get();
-    if (pointer != nullptr) {
-      word_ = 0;
-      Keep();
-    }
+    if (pointer != nullptr) Clear();
     return pointer;
+  }
+  void Clear() {
+    word_ = 0;
+    Keep();
   }
 
   explicit operator bool() const { return word_ != 0; }
@@ -74,6 +75,7 @@ class SelfPointer {
     pointer_ = nullptr;
     return pointer;
   }
+  void Clear() { pointer_ = nullptr; }
 
   explicit operator bool() const { return pointer_ != nullptr; }
 

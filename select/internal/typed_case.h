@@ -75,41 +75,48 @@ class ChannelRef {
   template <typename H>
     requires(!std::is_reference_v<H> && !std::is_const_v<H>)
   explicit ChannelRef(H&& handle)  // NOLINT: taken, not forwarded
-      : owned_(CoreAccess::Release(handle)) {}
-  explicit ChannelRef(Core* core) : borrowed_(core) {
+      : core_(CoreAccess::Release(handle)), owner_(core_) {}
+  explicit ChannelRef(Core* core) : core_(core) {
     if (core != nullptr) Core::Borrow();
   }
   ChannelRef(ChannelRef&& other) noexcept
-      : borrowed_(std::exchange(other.borrowed_, nullptr)),
-        owned_(other.owned_.Release()) {}
+      : core_(std::exchange(other.core_, nullptr)) {
+    if (other.owner_) {
+      other.owner_.Clear();
+      owner_.Set(core_);
+    }
+  }
   ChannelRef& operator=(ChannelRef&& other) noexcept {
-    std::swap(borrowed_, other.borrowed_);
-    Core* const mine = owned_.get();
-    owned_.Set(other.owned_.get());
-    other.owned_.Set(mine);
+    const bool mine = static_cast<bool>(owner_);
+    std::swap(core_, other.core_);
+    owner_.Set(other.owner_ ? core_ : nullptr);
+    other.owner_.Set(mine ? other.core_ : nullptr);
     return *this;
   }
   ~ChannelRef() {
-    if (borrowed_ != nullptr) {
+    if (core_ == nullptr) return;
+    if (owner_) {
+      owner_.Clear();
+      core_->Unref();
+    } else {
       Core::EndBorrow();
-    } else if (Core* const mine = owned_.Release()) {
-      mine->Unref();
     }
   }
 
-  Core* get() const { return borrowed_ != nullptr ? borrowed_ : owned_.get(); }
+  Core* get() const { return core_; }
   // Makes it an owner.
   void Keep() {
-    if (borrowed_ == nullptr) return;
-    borrowed_->Ref();
+    if (owner_ || core_ == nullptr) return;
+    core_->Ref();
     Core::EndBorrow();
-    owned_.Set(std::exchange(borrowed_, nullptr));
+    owner_.Set(core_);
   }
 
  private:
-  // At most one of them. What is borrowed is no handle, and looks like none.
-  Core* borrowed_ = nullptr;
-  runtime::SelfPointer<Core> owned_;
+  Core* core_;
+  // The same again, as a handle keeps it, if this owns a reference; else
+  // nullptr.
+  runtime::SelfPointer<Core> owner_;
 };
 
 [[noreturn]] inline void RaiseNilPointer() {
