@@ -1484,8 +1484,7 @@ bool Scheduler::ForeignThreads() {
     const auto tid =
         static_cast<int32_t>(std::strtol(entry->d_name, nullptr, 10));
     if (tid == 0 || tid == main_tid.load(std::memory_order_relaxed) ||
-        tid == Timer::ThreadId() ||
-        IsQuiet(tid)) {
+        tid == Timer::ThreadId() || IsQuiet(tid)) {
       continue;
     }
     const uint32_t end = ThreadArena::HighWater();
