@@ -60,8 +60,11 @@ class History {
   void Add(const RuntimeStats& stats) {
     const absl::Time now = absl::Now();
     std::lock_guard lock(mutex_);
-    // Requests come as they like; points this close are one.
-    if (!points_.empty() && now - points_.back().time < kClosest) {
+    // Requests come as they like. The last point is of now, as long as it is
+    // close to the one before: else those who ask all the time would push one
+    // point along.
+    if (points_.size() >= 2 &&
+        now - points_[points_.size() - 2].time < kClosest) {
       points_.pop_back();
     }
     points_.push_back({now, stats.live, stats.blocked,

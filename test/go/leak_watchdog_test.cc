@@ -21,6 +21,7 @@
 #include "go/stats.h"
 #include "gtest/gtest.h"
 #include "test/util/child.h"
+#include "test/util/leaks.h"
 #include "test/util/patience.h"
 
 namespace gochan {
@@ -51,6 +52,7 @@ class Told {
 
 // Blocks for ever on a channel that nobody else has.
 void Leak(const std::string& name) {
+  test::ExpectLeaks();
   Go(GoOptions{.name = name}, [] { MakeChan<int>().Recv(); });
 }
 

@@ -25,6 +25,7 @@
 #include "go/time.h"
 #include "gtest/gtest.h"
 #include "select/select.h"
+#include "test/util/leaks.h"
 #include "test/util/parties.h"
 #include "test/util/patience.h"
 #include "test/util/pprof.h"
@@ -198,6 +199,7 @@ PARTY_TEST(ProfileTest, GoroutinesByStack) {
 
 // They stay, so this is no PARTY_TEST.
 TEST(LeakProfileTest, WhoCanNeverRunAgain) {
+  test::ExpectLeaks(3);
   constexpr int kLeak = __LINE__ + 2;
   for (int i = 0; i < 3; ++i) {
     Go([] { MakeChan<int>().Recv(); });
