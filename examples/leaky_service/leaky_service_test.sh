@@ -50,6 +50,8 @@ check() {
 
 # start FLAG...: runs the service; sets `url`.
 start() {
+  # Now, not when the service begins: what an earlier one said is not for us.
+  : >"$dir/out"
   "$program" --port=0 "$@" >"$dir/out" 2>"$dir/err" &
   service=$!
   url=""
