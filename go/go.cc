@@ -10,7 +10,9 @@
 #include <string>
 
 #include "go/inspect.h"
+#include "go/leak.h"
 #include "runtime/cpu_count.h"
+#include "runtime/sanitizers.h"
 
 namespace gochan {
 
@@ -42,6 +44,15 @@ namespace {
                            "deadlock!\n";
   if (!dump.empty()) text += '\n' + dump;
   WriteToStderr(text);
+#if !GOCHAN_TSAN
+  // In a program of TSan's the snapshot may hang.
+  if (!dump.empty()) {
+    const LeakGraph graph = FindLeakGraph();
+    if (!graph.holds.empty()) {
+      WriteToStderr("\nwho waits for whom:\n" + WaitForGraphText(graph));
+    }
+  }
+#endif
   _exit(2);
 }
 

@@ -174,8 +174,8 @@ void Go(GoOptions options, F&& fn, A1&& a1, A2&& a2, A3&& a3,
 // When all goroutines are blocked and nothing is left that could wake one (no
 // timer, no Blocking() call, no thread that the runtime has not started), the
 // process ends with status 2 after "fatal error: all goroutines are asleep -
-// deadlock!" and a dump of them. May be called again, one at a time, by a plain
-// thread.
+// deadlock!" and a dump of them, and who waits for whom. May be called again,
+// one at a time, by a plain thread.
 template <typename F>
 int RunMain(F&& fn, const SourceLocation& site = SourceLocation::current());
 

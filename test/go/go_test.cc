@@ -30,6 +30,7 @@
 #include "go/mutex.h"
 #include "go/time.h"
 #include "gtest/gtest.h"
+#include "runtime/sanitizers.h"
 #include "select/select.h"
 #include "test/util/asleep.h"
 #include "test/util/child.h"
@@ -826,6 +827,19 @@ SCENARIO(AllAsleep) {
   });
 }
 
+[[gnu::noinline]] void StartTwoWhoWaitForEachOther() {
+  auto a = MakeChan<int>(), b = MakeChan<int>();
+  Go(GoOptions{.name = "left"}, [a, b] { b.Send(a.Recv().value); });
+  Go(GoOptions{.name = "right"}, [a, b] { a.Send(b.Recv().value); });
+}
+
+SCENARIO(TwoWaitForEachOther) {
+  return RunMain([] {
+    StartTwoWhoWaitForEachOther();
+    MakeChan<int>().Recv();
+  });
+}
+
 // A timer goes off on its own thread, a blocking call ends, and after that
 // nothing is left.
 SCENARIO(AllAsleepAfterTimersAndCalls) {
@@ -884,6 +898,20 @@ SCENARIO(NoDeadlockAtTheBeginning) {
   }
   return 0;
 }
+
+// As far as it can be proved; in a program of TSan's it is not looked for.
+#if !GOCHAN_TSAN
+TEST(Deadlock, TellsWhoWaitsForWhom) {
+  const ChildResult child = RunChild("TwoWaitForEachOther", 2);
+  EXPECT_EQ(child.status, 2) << child;
+  const std::size_t at = child.err.find("\nwho waits for whom:\n");
+  ASSERT_NE(at, std::string::npos) << child;
+  EXPECT_NE(child.err.find("[chan receive] \"left\"", at), std::string::npos)
+      << child;
+  EXPECT_NE(child.err.find("held by goroutine", at), std::string::npos)
+      << child;
+}
+#endif
 
 TEST(Deadlock, IsReported) {
   for (const int workers : {1, 2, 4}) {
