@@ -78,12 +78,14 @@ constexpr absl::Duration kNap = absl::Microseconds(200);
 std::vector<GoroutineInfo> FindLeaks() {
   GOCHAN_SPILL_REGISTERS();
   LeakGraph graph = FindBelow(/*holds=*/false);
+  internal::WipeStackBelow();
   return std::move(graph.goroutines);
 }
 
 LeakGraph FindLeakGraph() {
   GOCHAN_SPILL_REGISTERS();
   LeakGraph graph = FindBelow(/*holds=*/true);
+  internal::WipeStackBelow();
   return graph;
 }
 

@@ -3,6 +3,7 @@
 
 #include "go/inspect.h"
 
+#include <pthread.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,6 +11,7 @@
 #include <csignal>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <map>
 #include <string>
 #include <string_view>
@@ -88,6 +90,10 @@ void AddTarget(const runtime::GoroutineNote::Snapshot& note,
 // -----------------------------------------------------------------------------
 // One dump
 // -----------------------------------------------------------------------------
+
+struct WipesStackBelow {
+  ~WipesStackBelow() { internal::WipeStackBelow(); }
+};
 
 // Those that were there when it was made, and what is worth finding out once
 // for all of them.
@@ -215,6 +221,7 @@ void DumpAndExit(int signal) {
 }  // namespace
 
 void ForEachGoroutine(absl::FunctionRef<bool(GoroutineInfo& info)> visit) {
+  const WipesStackBelow afterwards;
   Dump dump;
   for (const Found& found : dump.all()) {
     GoroutineInfo info;
@@ -234,6 +241,7 @@ std::vector<GoroutineInfo> Goroutines() {
 }
 
 std::string GoroutineDump() {
+  const WipesStackBelow afterwards;
   Dump dump;
   std::string out;
   std::size_t dumped = 0;
@@ -258,7 +266,34 @@ void DumpOnSignal(int signal, AfterDump then) {
 
 namespace internal {
 
+void WipeStackBelow() {
+#if defined(__linux__)
+  constexpr std::size_t kDeepest = 65'536;
+  constexpr std::size_t kReserve = 8'192;
+  const auto here = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
+  uintptr_t end;
+  if (const runtime::Goroutine* const g = runtime::CurrentGoroutine()) {
+    end = reinterpret_cast<uintptr_t>(g->stack.base) + g->stack.guard;
+  } else {
+    pthread_attr_t attributes;
+    void* base;
+    std::size_t size;
+    if (pthread_getattr_np(pthread_self(), &attributes) != 0) return;
+    const int error = pthread_attr_getstack(&attributes, &base, &size);
+    pthread_attr_destroy(&attributes);
+    if (error != 0) return;
+    end = reinterpret_cast<uintptr_t>(base);
+  }
+  if (here < end + kReserve) return;
+  const std::size_t bytes = std::min(kDeepest, here - end - kReserve);
+  void* const below = __builtin_alloca(bytes);
+  std::memset(below, 0, bytes);
+  __asm__ __volatile__("" : : "r"(below) : "memory");  // it is really done
+#endif
+}
+
 std::vector<GoroutineInfo> DescribeGoroutines(absl::Span<const uint64_t> ids) {
+  const WipesStackBelow afterwards;
   Dump dump;
   std::vector<GoroutineInfo> infos;
   infos.reserve(ids.size());

@@ -148,6 +148,12 @@ namespace internal {
 // Those of the goroutines `ids`, which are ascending, that still live.
 std::vector<GoroutineInfo> DescribeGoroutines(absl::Span<const uint64_t> ids);
 
+// Who looks at parked stacks leaves addresses of them in frames that are dead
+// by then. To FindLeaks() each of them looks like somebody who may still act on
+// what lies there, so they are wiped: 64 KiB of the caller's stack below its
+// frame, as far as there are so many.
+[[gnu::noinline]] void WipeStackBelow();
+
 // All of `text`, whoever interrupts.
 void WriteToStderr(std::string_view text);
 
