@@ -17,6 +17,7 @@
 #include "go/leak.h"
 #include "go/leak_check.h"
 #include "gtest/gtest.h"
+#include "runtime/sanitizers.h"
 #include "test/util/leaks.h"
 #include "test/util/patience.h"
 #include "test/util/scale.h"
@@ -51,7 +52,7 @@ std::atomic<int> looks{0};
 // Who is older than the running test. Written between tests.
 LeakOptions before_test;
 
-void LookForLeaks() {
+[[maybe_unused]] void LookForLeaks() {
   // Relaxed: a count.
   if (looks.fetch_add(1, std::memory_order_relaxed) >= kMaxLooks) return;
   std::vector<GoroutineInfo> leaks = FindLeaks();
@@ -96,7 +97,9 @@ class Listener : public ::testing::EmptyTestEventListener {
 
 // Before main(). GoogleTest deletes the listener.
 [[maybe_unused]] const bool kRegistered = [] {
+#if !GOCHAN_TSAN && !GOCHAN_ASAN
   in_long_wait = &LookForLeaks;
+#endif
   ::testing::UnitTest::GetInstance()->listeners().Append(new Listener);
   return true;
 }();
