@@ -64,10 +64,10 @@ class BlockSampler {
     internal::BlockTotals all;
     std::lock_guard lock(mutex_);
     for (const auto& [key, total] : totals_) all.totals.push_back(total);
-    std::stable_sort(all.totals.begin(), all.totals.end(),
-                     [](const auto& a, const auto& b) {
-                       return a.delay_nanos > b.delay_nanos;
-                     });
+    std::sort(all.totals.begin(), all.totals.end(),
+              [](const auto& a, const auto& b) {
+                return a.delay_nanos > b.delay_nanos;
+              });
     all.sampled = absl::Nanoseconds(sampled_);
     all.rate = rate_;
     return all;

@@ -135,9 +135,8 @@ void SetStacks(const internal::StackGroups& groups, DebugGroup* group) {
 std::vector<const Draft*> Rank(const Drafts& drafts) {
   std::vector<const Draft*> ranked;
   for (const auto& [key, draft] : drafts) ranked.push_back(&draft);
-  std::stable_sort(
-      ranked.begin(), ranked.end(),
-      [](const Draft* a, const Draft* b) { return a->count > b->count; });
+  std::sort(ranked.begin(), ranked.end(),
+            [](const Draft* a, const Draft* b) { return a->count > b->count; });
   return ranked;
 }
 
@@ -267,10 +266,10 @@ void AddLeaks(DebugView* view) {
     of.group.proof = Proof(of, graph);
     view->leaks.push_back(std::move(of.group));
   }
-  std::stable_sort(view->leaks.begin(), view->leaks.end(),
-                   [](const DebugGroup& a, const DebugGroup& b) {
-                     return a.count > b.count;
-                   });
+  std::sort(view->leaks.begin(), view->leaks.end(),
+            [](const DebugGroup& a, const DebugGroup& b) {
+              return a.count > b.count;
+            });
 }
 
 // -----------------------------------------------------------------------------

@@ -92,10 +92,10 @@ std::vector<const StackGroup*> StackGroups::Ranked() const {
   std::vector<const StackGroup*> ranked;
   ranked.reserve(groups_.size());
   for (const auto& [key, group] : groups_) ranked.push_back(&group);
-  std::stable_sort(ranked.begin(), ranked.end(),
-                   [](const StackGroup* a, const StackGroup* b) {
-                     return a->count > b->count;
-                   });
+  std::sort(ranked.begin(), ranked.end(),
+            [](const StackGroup* a, const StackGroup* b) {
+              return a->count > b->count;
+            });
   return ranked;
 }
 

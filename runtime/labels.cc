@@ -3,10 +3,11 @@
 
 #include "runtime/labels.h"
 
-#include <algorithm>
 #include <cstddef>
+#include <map>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <utility>
 
 namespace gochan::runtime {
@@ -15,21 +16,11 @@ thread_local constinit const LabelBinding* LabelBinding::innermost_ = nullptr;
 
 SharedLabels MakeLabels(const SharedLabels& outer, Labels more) {
   if (more.empty()) return outer;
-  Labels all;
-  if (outer != nullptr) all = *outer;
-  all.insert(all.end(), std::make_move_iterator(more.begin()),
-             std::make_move_iterator(more.end()));
-  std::stable_sort(all.begin(), all.end(), [](const auto& a, const auto& b) {
-    return a.first < b.first;
-  });
   // Of those with one key the last stays.
-  std::size_t kept = 0;
-  for (std::size_t i = 0; i < all.size(); ++i) {
-    if (i + 1 < all.size() && all[i].first == all[i + 1].first) continue;
-    if (kept != i) all[kept] = std::move(all[i]);
-    ++kept;
-  }
-  all.resize(kept);
+  std::map<std::string, std::string> by_key;
+  if (outer != nullptr) by_key.insert(outer->begin(), outer->end());
+  for (auto& [key, value] : more) by_key[std::move(key)] = std::move(value);
+  Labels all(by_key.begin(), by_key.end());
   return std::make_shared<const Labels>(std::move(all));
 }
 
