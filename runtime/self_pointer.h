@@ -15,7 +15,8 @@
 //
 // Cost: two or three instructions more than a plain pointer to read; the word
 // is really in memory, and really erased, even where a compiler sees that
-// nobody reads it. With GOCHAN_REGISTRY=0 it is a plain pointer.
+// nobody reads it. With GOCHAN_REGISTRY=0 it is a plain pointer;
+// under ASan, too, whose own search for leaks would not know it.
 
 #ifndef GOCHAN_RUNTIME_SELF_POINTER_H_
 #define GOCHAN_RUNTIME_SELF_POINTER_H_
@@ -23,6 +24,7 @@
 #include <cstdint>
 
 #include "runtime/registry.h"
+#include "runtime/sanitizers.h"
 
 namespace gochan::runtime {
 
@@ -36,7 +38,7 @@ class SelfPointer {
   SelfPointer(const SelfPointer&) = delete;
   SelfPointer& operator=(const SelfPointer&) = delete;
 
-#if GOCHAN_REGISTRY
+#if GOCHAN_REGISTRY && !GOCHAN_ASAN
   T* get() const {
     if (word_ == 0) return nullptr;
     T* const pointer = reinterpret_cast<T*>(~Here() - word_);

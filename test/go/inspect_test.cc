@@ -1180,7 +1180,8 @@ TEST(ReportTest, DeadlockListsAll) {
           kSite + kCallers + "created by \\S+" + kSite +
           "\\ngoroutine \\d+ \\[chan send \\(nil chan\\)\\] "
           "\"sender\":\\n\\S+" +
-          kSite + kCallers + "created by \\S+ in goroutine 1" + kSite));
+          kSite + kCallers + "created by \\S+ in goroutine 1" + kSite +
+          "(\\nwho waits for whom:\\n([^\\n]*\\n)*)?"));
 }
 
 // -----------------------------------------------------------------------------
