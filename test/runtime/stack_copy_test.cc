@@ -150,7 +150,9 @@ PARTY_TEST(StackCopyTest, IsOfOnePiece) {
     Yield();
   }
   // Not for sure in a short run.
-  if (rounds >= 40'000) EXPECT_GT(copies, 0u);
+  if (rounds >= 40'000) {
+    EXPECT_GT(copies, 0u);
+  }
 }
 
 }  // namespace
