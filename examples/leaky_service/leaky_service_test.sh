@@ -146,7 +146,7 @@ done
 if command -v go >/dev/null 2>&1; then
   # Nothing is downloaded. Newer versions of Go build pprof when it is first used.
   pprof() {
-    (cd "$dir" && env HOME="$dir" GOCACHE="${GOCACHE:-$PWD/go-cache}" GOPATH="$dir/path" \
+    (cd "$dir" && env HOME="$dir" GOPATH="$dir/path" \
       PPROF_TMPDIR="$dir" GOTOOLCHAIN=local GOPROXY=off GOFLAGS= GOENV=off go tool pprof "$@")
   }
   export GOCACHE="${GOCACHE:-$PWD/pprof_test.tmp/cache}"
