@@ -90,7 +90,7 @@ LeakGraph FindLeakGraph();
 
 // A paragraph for each of the first 1,000 goroutines:
 //
-//   goroutine 7 [chan receive] "reader" at server.cc:21 waits
+//   goroutine 7 "reader" waits at server.cc:21 (chan receive)
 //           to receive from channel 1 (int, 0 of 0), held by goroutine 9
 std::string WaitForGraphText(const LeakGraph& graph);
 

@@ -225,9 +225,10 @@ std::string WaitForGraphText(const LeakGraph& graph) {
   std::size_t told = 0;
   for (const GoroutineInfo& g : graph.goroutines) {
     if (told++ == kMaxInGraph) break;
-    absl::StrAppend(&out, "goroutine ", g.id, " [", g.wait_reason, "]",
-                    g.name.empty() ? "" : " \"" + g.name + "\"", " at ",
-                    Place(g.blocked_at), " waits\n");
+    // Not the header of a dump: who reads a report finds each of those once.
+    absl::StrAppend(&out, "goroutine ", g.id,
+                    g.name.empty() ? "" : " \"" + g.name + "\"", " waits at ",
+                    Place(g.blocked_at), " (", g.wait_reason, ")\n");
     if (g.waits_on.empty()) out += "\tfor nothing\n";
     for (const WaitTarget& target : g.waits_on) {
       absl::StrAppend(&out, "\t", Verb(target), objects.Name(target));

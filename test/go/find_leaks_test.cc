@@ -913,8 +913,8 @@ LEAK_TEST(Graph) {
   }
   const std::string text = WaitForGraphText(graph);
   EXPECT_NE(
-      text.find("goroutine " + std::to_string(one) + " [chan receive] \"" +
-                scene.name() + "\" at find_leaks_test.cc:"),
+      text.find("goroutine " + std::to_string(one) + " \"" + scene.name() +
+                "\" waits at find_leaks_test.cc:"),
       std::string::npos)
       << text;
   EXPECT_NE(text.find("\tto receive from channel 1 (int, 0 of 0), held by "
