@@ -912,10 +912,9 @@ LEAK_TEST(Graph) {
     EXPECT_EQ(holders, (std::vector<uint64_t>{one, two}));
   }
   const std::string text = WaitForGraphText(graph);
-  EXPECT_NE(
-      text.find("goroutine " + std::to_string(one) + " \"" + scene.name() +
-                "\" waits at find_leaks_test.cc:"),
-      std::string::npos)
+  EXPECT_NE(text.find("goroutine " + std::to_string(one) + " \"" +
+                      scene.name() + "\" waits at find_leaks_test.cc:"),
+            std::string::npos)
       << text;
   EXPECT_NE(text.find("\tto receive from channel 1 (int, 0 of 0), held by "
                       "goroutine " +
