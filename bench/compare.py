@@ -34,7 +34,7 @@ from compare_peers import (BENCH, OUR_THREADS, OURS, ROOT, THREADS,
 
 # Workloads whose N is not how often, but how large: not divided, but for a look.
 LARGE = {"sieve", "sieve_select", "daisy_chain", "cancel_tree", "spawn_join_1m",
-         "timers_1m", "blocked_1m"}
+         "timers_1m", "blocked_1m", "fib_tree"}
 QUICK = 50
 
 

@@ -37,7 +37,8 @@ void ForEachWorkload(F f) {
   if (gochan::bench::parties_are_threads) return;
   for (const auto& area :
        {gochan::bench::ContextWorkloads(), gochan::bench::TimerWorkloads(),
-        gochan::bench::GoroutineWorkloads()}) {
+        gochan::bench::GoroutineWorkloads(),
+        gochan::bench::WholeProgramWorkloads()}) {
     for (const Workload& workload : area) f(workload);
   }
 }

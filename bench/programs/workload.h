@@ -122,6 +122,7 @@ std::span<const Workload> SelectWorkloads();
 std::span<const Workload> ContextWorkloads();
 std::span<const Workload> GoroutineWorkloads();
 std::span<const Workload> TimerWorkloads();
+std::span<const Workload> WholeProgramWorkloads();
 
 }  // namespace gochan::bench
 

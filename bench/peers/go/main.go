@@ -33,7 +33,8 @@ func usage() {
 func main() {
 	var all []workload
 	for _, area := range [][]workload{channelWorkloads, selectWorkloads,
-		contextWorkloads, timerWorkloads, goroutineWorkloads} {
+		contextWorkloads, timerWorkloads, goroutineWorkloads,
+		wholeProgramWorkloads} {
 		all = append(all, area...)
 	}
 
