@@ -7,17 +7,21 @@
 //   batch     up to 64 that nobody else needs to find: pushed while nobody was
 //             idle, or taken out of the ring, 16 in one swap
 //   ring      256 places, from which idle workers steal half
-//   backlog   what did not fit, in a list
+//   backlog   what did not fit: a list of those woken, oldest first, and a list
+//             of new ones, newest first, some of which have aged
 //   inbox     what others have sent here, newest first
 //
-//   PushNext, Push, Take, Empty       the worker that owns it
+//   PushNext, Push, Take, Age, Empty  the worker that owns it
 //   Send                              anybody
 //   StealHalf, StealInbox             other workers: ring, inbox
 //   StealPrivate                      other workers: next, batch and backlog of
 //                                     a worker that has not switched for long
 //
-// First in, first out but for `next`. T has a member `T* next_runnable`, which
-// belongs to whoever holds the T.
+// First in, first out but for `next`, and for new ones that did not fit: a tree
+// of goroutines that start others and wait for them is walked in depth, as far
+// as it does not fit, so that few have begun and hold a stack at any time.
+// Age() sees to it that none of them waits for ever. T has a member `T*
+// next_runnable`, which belongs to whoever holds the T.
 //
 // Source: the ring is that of Go's scheduler (runtime/proc.go, runqput and
 // runqgrab; Vyukov). The private part, without which each Take() would be a
@@ -45,6 +49,11 @@ class RunQueue {
   static constexpr uint32_t kRing = 256;
   static constexpr uint32_t kBatch = 128;
   static constexpr uint32_t kRefill = 16;
+  // So many in the ring while there is a backlog: few, for the sake of depth,
+  // but enough to be stolen from.
+  static constexpr uint32_t kRefilledRing = 64;
+  // One in so many of the backlog is an aged one.
+  static constexpr uint32_t kAgedTurn = 64;
 
   // A singly linked list, first to last.
   struct List {
@@ -62,6 +71,11 @@ class RunQueue {
       first = t->next_runnable;
       if (first == nullptr) last = nullptr;
       return t;
+    }
+    void Prepend(T* t) {
+      t->next_runnable = first;
+      if (first == nullptr) last = t;
+      first = t;
     }
     void Append(List&& other) {
       if (other.first == nullptr) return;
@@ -107,23 +121,24 @@ class RunQueue {
   }
 
   // To the end. `hide`: nobody is there to steal it, so it may become private,
-  // which is cheaper. Returns false if it became private.
-  bool Push(T* t, bool hide) {
+  // which is cheaper. `fresh`: it has not begun. Returns false if it became
+  // private.
+  bool Push(T* t, bool hide, bool fresh = false) {
     // Relaxed: the owner's own.
     const uint32_t tail = tail_.load(std::memory_order_relaxed);
     // Relaxed: thieves only make it emptier.
     const uint32_t head = head_.load(std::memory_order_relaxed);
     if (hide || tail - head == kRing || backlogged_) {
       if (Enter()) {
-        if (tail == head && backlog_.first == nullptr && hide &&
+        if (tail == head && !HasBacklog() && hide &&
             batch_end_ - batch_begin_ < kBatch) {
           batch_[batch_end_ % kBatch] = t;
           batch_end_ = batch_end_ + 1;
           Leave();
           return false;
         }
-        if (tail - head == kRing || backlog_.first != nullptr) {
-          backlog_.Append(t);
+        if (tail - head == kRing || HasBacklog()) {
+          fresh ? fresh_.Prepend(t) : backlog_.Append(t);
           backlogged_ = true;
           Leave();
           return true;
@@ -167,13 +182,13 @@ class RunQueue {
           batch_begin_ = 0;
           batch_end_ = n - 1;
           for (uint32_t i = 1; i < n; ++i) batch_[i - 1] = taken[i];
-          if (backlog_.first != nullptr) RefillRing();
+          if (HasBacklog()) RefillRing();
           Leave();
         }
         return taken[0];
       }
       if (mine && backlogged_) {
-        if (T* const t = backlog_.Pop(); t != nullptr) {
+        if (T* const t = PopBacklog(); t != nullptr) {
           RefillRing();
           Leave();
           return t;
@@ -212,6 +227,14 @@ class RunQueue {
   }
   // To end a Rotate(): 0, released, into this.
   Atomic<uint32_t>& rotate_lock() { return inside_; }
+
+  // To be called now and then: new ones that wait behind the ring are not
+  // overtaken by all that come after them any more.
+  void Age() {
+    if (!backlogged_ || !Enter()) return;
+    if (aged_.first == nullptr) aged_.Append(static_cast<List&&>(fresh_));
+    Leave();
+  }
 
   // Inbox to the end of the queue. False: it was empty.
   bool DrainInbox() {
@@ -389,6 +412,8 @@ class RunQueue {
     batch_begin_ = 0;
     batch_end_ = 0;
     loot.Append(static_cast<List&&>(backlog_));
+    loot.Append(static_cast<List&&>(aged_));
+    loot.Append(static_cast<List&&>(fresh_));
     backlogged_ = false;
     if (T* const next = next_; next != nullptr) loot.Append(next);
     next_ = nullptr;
@@ -497,22 +522,41 @@ class RunQueue {
     }
   }
 
-  // Backlog to ring, while inside.
+  // While inside:
+
+  bool HasBacklog() const {
+    return backlog_.first != nullptr || fresh_.first != nullptr ||
+           aged_.first != nullptr;
+  }
+
+  // Of those woken and of the new ones in turns, now and then of the aged ones.
+  T* PopBacklog() {
+    ++turn_;
+    if (turn_ % kAgedTurn == 0) {
+      if (T* const t = aged_.Pop(); t != nullptr) return t;
+    }
+    const bool fresh = turn_ % 2 != 0;
+    T* t = (fresh ? fresh_ : backlog_).Pop();
+    if (t == nullptr) t = (fresh ? backlog_ : fresh_).Pop();
+    return t != nullptr ? t : aged_.Pop();
+  }
+
+  // Backlog to ring.
   void RefillRing() {
     uint32_t tail = tail_.load(std::memory_order_relaxed);  // own
     // Q1 acquire: who moved it has read the places.
-    uint32_t room = kRing - (tail - head_.load(std::memory_order_acquire));
-    if (room > kRing / 2) room = kRing / 2;
-    bool any = false;
-    while (room-- > 0) {
-      T* const t = backlog_.Pop();
-      if (t == nullptr) break;
-      ring_[tail++ % kRing].store(t, std::memory_order_relaxed);
-      any = true;
+    const uint32_t size = tail - head_.load(std::memory_order_acquire);
+    if (size <= kRefilledRing / 2) {
+      const uint32_t full = tail - size + kRefilledRing;
+      while (tail != full) {
+        T* const t = PopBacklog();
+        if (t == nullptr) break;
+        ring_[tail++ % kRing].store(t, std::memory_order_relaxed);
+      }
+      // Q3 release, as in Place().
+      tail_.store(tail, kLightStore);
     }
-    // Q3 release, as in Place().
-    if (any) tail_.store(tail, kLightStore);
-    backlogged_ = backlog_.first != nullptr;
+    backlogged_ = HasBacklog();
   }
 
   // First line: the owner's, and read by thieves now and then.
@@ -521,8 +565,11 @@ class RunQueue {
   Glimpsed<T*> next_;
   Glimpsed<uint32_t> batch_begin_;
   Glimpsed<uint32_t> batch_end_;
-  Glimpsed<bool> backlogged_;  // false: backlog_ is empty
+  Glimpsed<bool> backlogged_;  // false: the lists are empty
+  uint32_t turn_ = 0;
   List backlog_;
+  List fresh_;
+  List aged_;
   T* batch_[kBatch] = {};
   // Second: shared.
   alignas(kCacheLine) Atomic<uint32_t> head_{0};  // owner, thieves: up

@@ -277,7 +277,7 @@ void Worker::PushBack(Runnable* r) {
   const uint64_t counts = Scheduler::counts.load(std::memory_order_relaxed);
   const bool hide = Scheduler::MayHide(counts, quiet_) &&
                     ((counts & Scheduler::kIdleMask) == 0 || IsQuiet());
-  if (queue_.Push(r, hide)) NoticePush();
+  if (queue_.Push(r, hide, r->IsTask())) NoticePush();
 }
 
 // Something stands where others find it: is somebody to be woken for it?
@@ -526,6 +526,10 @@ Runnable* Scheduler::Find(Worker& w, bool searching) {
     w.quiet_ = (now - last) / w.budget_size_ * w.queue_.Length() <
                Worker::kWorthSharing;
     w.looked_ = Ticks();
+    if (now - w.aged_ > Worker::kFreshFor) {
+      w.aged_ = now;
+      w.queue_.Age();
+    }
     // Long turns: look around more often.
     if (now - last > Worker::kSlice) {
       w.budget_size_ = std::max(1, w.budget_size_ / 2);

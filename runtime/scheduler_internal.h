@@ -150,6 +150,9 @@ class alignas(kCacheLine) Worker {
   // was that found longer ago than kQuietFor.
   static constexpr MonotonicNanos kWorthSharing = 8'000;
   static constexpr MonotonicNanos kQuietFor = 50'000;
+  // For so long new goroutines that do not fit into the queue may overtake each
+  // other.
+  static constexpr MonotonicNanos kFreshFor = 10'000'000;
 
   const int number_;
   // Written by the worker, watched by the watcher: has it switched since?
@@ -162,6 +165,7 @@ class alignas(kCacheLine) Worker {
   // switching, the watcher comes for it.
   bool quiet_ = false;
   uint64_t looked_ = 0;       // then; in Ticks()
+  MonotonicNanos aged_ = 0;   // when the queue was, see RunQueue
   Thread* thread_ = nullptr;  // while kRunning or kAsleep
   Random random_;
   Atomic<MonotonicNanos> now_{0};

@@ -61,6 +61,40 @@ TEST_F(RunQueueTest, KeepsItsOrderWhenItOverflows) {
   }
 }
 
+// New ones that do not fit: the newest first, and in turns with those woken.
+TEST_F(RunQueueTest, WalksInDepthBehindTheRing) {
+  const int ring = static_cast<int>(Queue::kRing);
+  for (int i = 0; i < ring; ++i) queue_.Push(At(i), false, true);
+  for (int i = 0; i < 100; ++i) {
+    queue_.Push(At(1000 + i), false, true);
+    queue_.Push(At(1500 + i), false, false);
+  }
+  for (int i = 0; i < ring; ++i) ASSERT_EQ(Number(queue_.Take()), i);
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_EQ(Number(queue_.Take()), 1099 - i);
+    ASSERT_EQ(Number(queue_.Take()), 1500 + i);
+  }
+  EXPECT_EQ(queue_.Take(), nullptr);
+  EXPECT_TRUE(queue_.Empty());
+}
+
+// However many come after them, those that have aged get their turn.
+TEST_F(RunQueueTest, NewOnesDoNotWaitForEver) {
+  const int ring = static_cast<int>(Queue::kRing);
+  for (int i = 0; i < ring + 10; ++i) queue_.Push(At(i), false, true);
+  queue_.Age();
+  const int oldest = ring + 9;  // was first in the list of new ones
+  int in = 1000;
+  int taken = -1;
+  for (int i = 0; i < 2 * ring && taken != oldest; ++i) {
+    queue_.Push(At(in++), false, true);
+    queue_.Push(At(in++), false, true);
+    taken = Number(queue_.Take());
+    queue_.Age();  // the first ones come first
+  }
+  EXPECT_EQ(taken, oldest);
+}
+
 TEST_F(RunQueueTest, NextIsDisplaced) {
   EXPECT_EQ(queue_.TakeNext(), nullptr);
   EXPECT_EQ(queue_.PushNext(At(1)), nullptr);
