@@ -58,6 +58,7 @@ struct alignas(64) Subscription {
   uint32_t record;
 
   // The owner's. Numbers are index + 1.
+  uint32_t uses;     // since it was linked, up to kFencedUses
   uint32_t gen;      // the wait that used it last
   uint32_t next;     // in the ring, or among the spare ones (0 at the end)
   uint32_t current;  // the record's first one: the ring's latest
@@ -71,6 +72,10 @@ static_assert(sizeof(Subscription) == 64);
 namespace {
 
 using SubscriptionArena = runtime::Arena<Subscription, (1u << 26), 64>;
+
+// So often a subscription is used before it becomes light: each time costs less
+// than a hundredth of the barrier that is saved if the broadcast fires.
+constexpr uint32_t kFencedUses = 16;
 
 // How many a record leaves linked that its present wait does not use.
 constexpr uint32_t kIdleKept = 4;
@@ -260,6 +265,7 @@ void Broadcast::Link(Subscription& subscription) {
   // Relaxed: the release of the word comes after it, and a visitor reads the
   // word first (see the class comment).
   subscription.serial.store(serial, std::memory_order_relaxed);
+  subscription.uses = 0;
   const uint64_t number = NumberOf(subscription);
   subscribers_.Insert({number, serial}, Mix(number), subscription.slot);
 }
@@ -276,12 +282,27 @@ Subscription& Broadcast::Take(Node& record, uint32_t gen) {
   return provided;
 }
 
+// To be called by an owner before its first light use.
+void Broadcast::Lighten() {
+  // D4 seq_cst, both: before the load of closed that follows; pairs with D4 in
+  // HasLight(). What another owner has stored counts as well.
+  if (light_.load(std::memory_order_seq_cst) == 0) {
+    light_.store(1, std::memory_order_seq_cst);
+  }
+}
+
 Subscribed Broadcast::Subscribe(Node& record, uint32_t gen, uint32_t k) {
   Subscription& subscription = Take(record, gen);
+  const uint64_t open = OpenCase::Make(gen, k).bits();
   // D2 release: the open claim, the serial and the entry come before it; pairs
-  // with D2 in Visit(). With the barrier: D3, against Close().
-  subscription.word.store(OpenCase::Make(gen, k).bits(), runtime::kLightStore);
-  runtime::LightBarrier();
+  // with D2 in Visit(). And D3, against Close(): seq_cst, or with the barrier.
+  if (subscription.uses < kFencedUses) {
+    if (++subscription.uses == kFencedUses) Lighten();
+    subscription.word.store(open, std::memory_order_seq_cst);
+  } else {
+    subscription.word.store(open, runtime::kLightStore);
+    runtime::LightBarrier();
+  }
   if (Mutated(Mutant::kNoDoneReread)) return Subscribed::kWaiting;
   // D3: this load, or the load of the word in Visit(), sees the other's store.
   return Closed() ? Subscribed::kFired : Subscribed::kWaiting;
@@ -324,7 +345,7 @@ void Broadcast::Wait(const SourceLocation& site) {
 void Broadcast::Fire() {
   Close();
   if (!Watched()) return;
-  runtime::HeavyBarrier();
+  if (HasLight()) runtime::HeavyBarrier();
   Visit();
 }
 
@@ -339,8 +360,9 @@ void Broadcast::ForEachWaiter(Function function) const {
         SlotTree::At(slot).LoadLo(std::memory_order_seq_cst);
     if (number == 0) continue;
     const Subscription& subscription = At(static_cast<uint32_t>(number));
-    // D2 acquire: pairs with D2 in Subscribe(). D3 with the heavy barrier.
-    const OpenCase open(subscription.word.load(runtime::kHeavyLoad));
+    // D2 acquire: pairs with D2 in Subscribe(). D3 seq_cst: after the swap of
+    // Close(), against who stores seq_cst; against a light one, the barrier.
+    const OpenCase open(subscription.word.load(std::memory_order_seq_cst));
     // Relaxed: ordered behind the acquire of the word, which is all that the
     // argument in the class comment needs.
     if (!open.set() ||

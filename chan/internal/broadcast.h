@@ -7,7 +7,7 @@
 //   Closed      has it been closed?
 //   Wait        blocks the caller until then
 //   Subscribe   one case of a select waits (a store and a load, when the record
-//               has waited here before)
+//               has waited here often)
 //   Fire        closes it and wakes everybody
 //
 // Nobody queues: whoever waits leaves its claim in a *subscription* of its own,
@@ -37,8 +37,19 @@
 //
 // Memory ordering: what happened before Fire() in thread X is visible to thread
 // Y once Closed() is true, Wait() has returned, or a claim has come from here.
-// Subscribing against firing: runtime/barrier.h, where `mine` is the word and
-// `theirs` is closed.
+//
+// Subscribing against firing: the owner stores the word, then reads closed; who
+// fires closes, then reads the words. The first uses of a subscription on a
+// broadcast do that seq_cst, so a context that ends with its request, after a
+// few selects, is closed without a system call, and disturbs no other
+// processor. From then on the subscription is *light*: see runtime/barrier.h,
+// where `mine` is the word and `theirs` is closed. Before that it says so:
+//
+//   owner                              who fires
+//     1. light_ = 1         seq_cst      i.   closed          seq_cst
+//     2. word = {gen, k}    light        ii.  light_ == 1 ? HeavyBarrier()
+//     3. reads closed                    iii. reads the word
+//   If ii finds 0, then i comes before 1, and 3 sees closed.
 //
 // Progress: lock-free. Closing is one step; a visitor that is frozen leaves its
 // waiters asleep until somebody else fires too, which every further Fire()
@@ -93,12 +104,18 @@ class Broadcast : public Core {
   //   Close     true if this call did it
   //   Watched   somebody has waited here, ever: asked after Close(), false
   //             means that nobody need be woken
-  //   Visit     wakes them; after a HeavyBarrier() that came after Close()
+  //   HasLight  asked after Close(), true means that a HeavyBarrier() has to
+  //             come before
+  //   Visit     wakes them
   bool Close() { return SetClosed(); }
   bool Watched() const {
     // D1 seq_cst, after the swap of Close(): pairs with D1 in Serial(). Either
     // this sees the serial, or its owner, who reads closed later, sees that.
     return serial_.load(std::memory_order_seq_cst) != 0;
+  }
+  bool HasLight() const {
+    // D4 seq_cst, after the swap of Close(): pairs with D4 in Lighten().
+    return light_.load(std::memory_order_seq_cst) != 0;
   }
   void Visit();
 
@@ -122,6 +139,7 @@ class Broadcast : public Core {
   uint64_t Serial();
   Subscription& Take(Node& record, uint32_t gen);
   void Link(Subscription& subscription);
+  void Lighten();
   static void Publish(void* waiting);
 
   // Broadcast::serial_: never that of another broadcast, so that a subscription
@@ -130,6 +148,12 @@ class Broadcast : public Core {
   //   0       (start)          a serial   the first to wait here
   //   serial  that waiter      (final)    everybody
   Atomic<uint64_t> serial_{0};
+
+  // Broadcast::light_: whether somebody may subscribe without a fence.
+  //   state   set by                         next      who may act
+  //   0       (start)                        1         any owner, before it
+  //   does 1       the first such owner           (final)   everybody
+  Atomic<uint8_t> light_{0};
 
   // Who has subscribed: {subscription + 1, serial_}.
   //   entry   set by           next   who may act

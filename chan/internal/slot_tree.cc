@@ -5,37 +5,7 @@
 
 namespace gochan::internal {
 
-namespace {
-
-constexpr uint32_t kBranches = 4;
-constexpr uint32_t kSlots = 14;
-
-struct alignas(64) Block {
-  // The blocks below, index + 1, 0 for none yet.
-  //   state   set by            next            who may act
-  //   0       Release, fresh    a block         any inserter: Grow
-  //   block   one inserter      0 (Release)     nobody
-  Atomic<uint32_t> below[kBranches];
-  // The block above, index + 1, and which of its branches this is. Written
-  // before the block is linked; read by those who came through that link.
-  uint32_t above;
-  uint32_t branch;
-  Atomic<uint32_t> free_next;  // the arena's
-  // An entry, or {0, 0}. Entries are the user's; see there for their tables.
-  Atomic128 slots[kSlots];
-
-  Atomic<uint32_t>& free_link() { return free_next; }
-};
-static_assert(sizeof(Block) == 256, "four cache lines");
-
-using BlockArena = runtime::Arena<Block, (1u << 24), 16>;
-
-Block& BlockAt(uint32_t index_plus_1) {
-  return BlockArena::At(index_plus_1 - 1);
-}
-
-// The block after `index` in preorder, 0 after the last.
-uint32_t NextBlock(uint32_t index) {
+uint32_t SlotTree::NextBlock(uint32_t index) {
   uint32_t branch = 0;
   while (index != 0) {
     const Block& block = BlockAt(index);
@@ -50,8 +20,6 @@ uint32_t NextBlock(uint32_t index) {
   }
   return 0;
 }
-
-}  // namespace
 
 // Returns the block at `link`, which it makes if there is none yet.
 uint32_t SlotTree::Grow(Atomic<uint32_t>& link, uint32_t above,
@@ -102,18 +70,6 @@ void SlotTree::Insert(Pair64 entry, uint64_t hash, Atomic<uint64_t>& position) {
 SlotRef SlotTree::First() const {
   const uint32_t root = root_.load(std::memory_order_seq_cst);  // T1, T2
   return root == 0 ? SlotRef() : SlotRef::Make(root, 0);
-}
-
-SlotRef SlotTree::Next(SlotRef slot) {
-  if (slot.place() + 1 < kSlots) {
-    return SlotRef::Make(slot.block(), slot.place() + 1);
-  }
-  const uint32_t next = NextBlock(slot.block());
-  return next == 0 ? SlotRef() : SlotRef::Make(next, 0);
-}
-
-Atomic128& SlotTree::At(SlotRef slot) {
-  return BlockAt(slot.block()).slots[slot.place()];
 }
 
 void SlotTree::Release() {

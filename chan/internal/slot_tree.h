@@ -93,11 +93,51 @@ class SlotTree {
   static uint32_t BlocksForTest();
 
  private:
+  static constexpr uint32_t kBranches = 4;
+  static constexpr uint32_t kSlots = 14;
+
+  struct alignas(64) Block {
+    // The blocks below, index + 1, 0 for none yet.
+    //   state   set by            next            who may act
+    //   0       Release, fresh    a block         any inserter: Grow
+    //   block   one inserter      0 (Release)     nobody
+    Atomic<uint32_t> below[kBranches];
+    // The block above, index + 1, and which of its branches this is. Written
+    // before the block is linked; read by those who came through that link.
+    uint32_t above;
+    uint32_t branch;
+    Atomic<uint32_t> free_next;  // the arena's
+    // An entry, or {0, 0}. Entries are the user's; see there for their tables.
+    Atomic128 slots[kSlots];
+
+    Atomic<uint32_t>& free_link() { return free_next; }
+  };
+  static_assert(sizeof(Block) == 256, "four cache lines");
+  using BlockArena = runtime::Arena<Block, (1u << 24), 16>;
+
+  static Block& BlockAt(uint32_t index_plus_1) {
+    return BlockArena::At(index_plus_1 - 1);
+  }
+
   static uint32_t Grow(Atomic<uint32_t>& link, uint32_t above, uint32_t branch);
+  // The block after this one in preorder, 0 after the last.
+  static uint32_t NextBlock(uint32_t index);
 
   // The root block's index + 1, 0 for none. Set once, until Release().
   Atomic<uint32_t> root_{0};
 };
+
+inline SlotRef SlotTree::Next(SlotRef slot) {
+  if (slot.place() + 1 < kSlots) {
+    return SlotRef::Make(slot.block(), slot.place() + 1);
+  }
+  const uint32_t next = NextBlock(slot.block());
+  return next == 0 ? SlotRef() : SlotRef::Make(next, 0);
+}
+
+inline Atomic128& SlotTree::At(SlotRef slot) {
+  return BlockAt(slot.block()).slots[slot.place()];
+}
 
 }  // namespace gochan::internal
 

@@ -507,14 +507,14 @@ void CancelNode::FixReason(const Reason& reason) {
   }
 }
 
-bool CancelNode::CloseFor(const Reason& reason) {
+CancelNode::Audience CancelNode::CloseFor(const Reason& reason) {
   FixReason(reason);
   if (has_deadline_) StopTimer();
   // D1 seq_cst: N6.
   DoneChannel* const done = done_.load(std::memory_order_seq_cst);
-  if (done == nullptr) return false;
+  if (done == nullptr) return {};
   if (!done->Closed()) (void)done->Close();
-  return done->Watched();
+  return {.watched = done->Watched(), .light = done->HasLight()};
 }
 
 void CancelNode::WakeAll() {
@@ -646,27 +646,30 @@ void CancelNode::Cancel(const Reason& reason) {
   // C2 acquire: pairs with C2 in Settle().
   if (settled_.load(std::memory_order_acquire) != 0) return;
 
-  // First closes all, so that it is one barrier and not one for each. What has
-  // nobody to wake in it, up to here, is settled at once.
+  // First closes all, so that it is one barrier at most. What has nobody to
+  // wake in it, up to here, is settled at once.
   struct Closing {
-    bool watched;
+    Audience audience;
     bool Enter(CancelNode& node, CancelNode& parent) {
       if (node.settled_.load(std::memory_order_acquire) != 0)
         return false;  // C2
       // R1; fixed before the parent was closed, which this walker has seen.
-      watched |= node.CloseFor(*parent.reason_.load(std::memory_order_acquire));
+      const Audience its =
+          node.CloseFor(*parent.reason_.load(std::memory_order_acquire));
+      audience.watched |= its.watched;
+      audience.light |= its.light;
       return true;
     }
     void Exit(CancelNode& node) {
-      if (!watched) node.Settle();
+      if (!audience.watched) node.Settle();
     }
     void AfterFunc(AfterFuncNode& function) { function.Start(); }
   };
   Closing closing{CloseFor(reason)};
   VisitSubtree(closing);
 
-  if (closing.watched) {
-    runtime::HeavyBarrier();
+  if (closing.audience.watched) {
+    if (closing.audience.light) runtime::HeavyBarrier();
     struct Waking {
       // A node that is still open has come since; its maker will see that its
       // parent is closed, and nobody waits on it yet.

@@ -456,9 +456,13 @@ class CancelNode : public Canceller, public ContextNode, public Child {
 
   // The first caller's reason stays.
   void FixReason(const Reason& reason);
-  // One node's part of the walks. CloseFor: true if somebody waits there, or
-  // ever has.
-  [[nodiscard]] bool CloseFor(const Reason& reason);
+  // One node's part of the walks. CloseFor: what its Done channel says, see
+  // Broadcast.
+  struct Audience {
+    bool watched = false;
+    bool light = false;
+  };
+  [[nodiscard]] Audience CloseFor(const Reason& reason);
   void WakeAll();
   void Settle();
 

@@ -220,12 +220,39 @@ TEST(BroadcastTest, NoBarrierIfNobodyEverWaited) {
     b->Fire();
   }
   EXPECT_EQ(runtime::HeavyBarriersForTest(), before);
-  Shared b;
+}
+
+// One that has waited here often stores without a fence.
+TEST(BroadcastTest, BarrierIfSomebodyIsLight) {
+  for (const int uses : {1, 15, 16, 100}) {
+    SCOPED_TRACE(uses);
+    const uint64_t before = runtime::HeavyBarriersForTest();
+    Shared b;
+    Waiter w;
+    for (int i = 0; i < uses; ++i) {
+      if (i > 0) w.EndOtherwise();
+      w.Open();
+      EXPECT_EQ(w.Subscribe(*b, 7), Subscribed::kWaiting);
+    }
+    EXPECT_EQ(b->HasLight(), uses >= 16);
+    b->Fire();
+    EXPECT_EQ(w.Chosen(), 7);
+    EXPECT_EQ(runtime::HeavyBarriersForTest(), before + (uses >= 16 ? 1 : 0));
+  }
+}
+
+// Who comes to another broadcast starts anew.
+TEST(BroadcastTest, LightnessIsNotTakenAlong) {
   Waiter w;
-  w.Open();
-  EXPECT_EQ(w.Subscribe(*b, 0), Subscribed::kWaiting);
-  b->Fire();
-  EXPECT_EQ(runtime::HeavyBarriersForTest(), before + 1);
+  for (int round = 0; round < 10; ++round) {
+    Shared b;
+    for (int i = 0; i < 5; ++i) {
+      w.Open();
+      EXPECT_EQ(w.Subscribe(*b, 1), Subscribed::kWaiting);
+      w.EndOtherwise();
+    }
+    EXPECT_FALSE(b->HasLight());
+  }
 }
 
 TEST(BroadcastTest, ThreadsWaitUntilItIsFired) {

@@ -48,13 +48,37 @@ TEST(NodeTest, WideTreeIsCancelledWithOneBarrier) {
   EXPECT_EQ(Children(root), wide);
   const Context& watched = children[wide / 2].first;
   Threads threads;
-  threads.Go([&] { (void)watched.Done().Recv(); });
+  std::atomic<bool> is_light{false};
+  threads.Go([&] {
+    for (int i = 0; i < 50; ++i) {
+      (void)Select(DoneCase(watched), TimeoutCase(absl::Nanoseconds(1)));
+    }
+    is_light.store(true);
+    (void)watched.Done().Recv();
+  });
+  while (!is_light.load()) std::this_thread::yield();
   while (NodeOf(watched).WaitersForTest() == 0) std::this_thread::yield();
   const uint64_t barriers = runtime::HeavyBarriersForTest();
   cancel();
   EXPECT_EQ(runtime::HeavyBarriersForTest(), barriers + 1);
   for (const auto& [ctx, unused] : children) ASSERT_FALSE(ctx.Err().ok());
   EXPECT_EQ(Children(root), 0);
+}
+
+// A request's context, on which a few selects have waited.
+TEST(NodeTest, NoBarrierForFewWaits) {
+  const uint64_t barriers = runtime::HeavyBarriersForTest();
+  for (int i = 0; i < 10; ++i) {
+    auto [ctx, cancel] = WithCancel(Background());
+    Threads threads;
+    threads.Go([&] {
+      (void)Select(DoneCase(ctx), TimeoutCase(absl::Nanoseconds(1)));
+      (void)ctx.Done().Recv();
+    });
+    while (NodeOf(ctx).WaitersForTest() == 0) std::this_thread::yield();
+    cancel();
+  }
+  EXPECT_EQ(runtime::HeavyBarriersForTest(), barriers);
 }
 
 // Neither cancelling nor dropping takes stack for each level.
