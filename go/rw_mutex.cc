@@ -8,6 +8,7 @@
 
 #include "chan/panic.h"
 #include "runtime/parking_lot.h"
+#include "runtime/scheduler.h"
 #include "runtime/source_location.h"
 #include "runtime/wait_reason.h"
 
@@ -19,6 +20,21 @@ constexpr unsigned kReaders = 1;
 
 // The only token: whoever is woken holds the lock.
 constexpr uint32_t kYours = runtime::kFirstToken;
+
+// Before it parks, a goroutine lets others run so often, if its turn comes
+// again soon.
+constexpr int kYields = 2;
+constexpr int64_t kSoon = 50'000;  // nanoseconds
+
+// Who is granted the lock while it is parked holds it without running, so that
+// everybody who comes meanwhile parks as well, and so on: a convoy, in which
+// each operation costs a switch. Here those who hold it get their turn first,
+// and leave.
+bool LetHoldersRun(int* yields) {
+  if (*yields == kYields) return false;
+  ++*yields;
+  return runtime::YieldBriefly(kSoon);
+}
 
 }  // namespace
 
@@ -52,12 +68,14 @@ void RWMutex::LockSlow(const SourceLocation& site) {
   request.check = &WriterMustWait;
   request.reason = runtime::WaitReason::kRWMutexLock;
   request.site = &site;
+  int yields = 0;
   for (;;) {
     uint32_t state = 0;
     // W1 acquire: pairs with W1 wherever somebody leaves.
     if (state_.compare_exchange(state, kWriter, std::memory_order_acquire)) {
       return;
     }
+    if (LetHoldersRun(&yields)) continue;
     // Relaxed: WriterMustWait() looks again under the lot's lock.
     if ((state & kWriterWaits) == 0 &&
         !state_.compare_exchange(state, state | kWriterWaits,
@@ -83,7 +101,9 @@ void RWMutex::LockSharedSlow(const SourceLocation& site) {
   request.check = &ReaderMustWait;
   request.reason = runtime::WaitReason::kRWMutexRLock;
   request.site = &site;
+  int yields = 0;
   while (!try_lock_shared()) {
+    if (LetHoldersRun(&yields)) continue;
     // Relaxed: ReaderMustWait() looks again under the lot's lock.
     uint32_t state = state_.load(std::memory_order_relaxed);
     if ((state & (kWriter | kWriterWaits)) == 0) continue;
@@ -96,9 +116,8 @@ void RWMutex::LockSharedSlow(const SourceLocation& site) {
   }
 }
 
-void RWMutex::unlock_shared() {
-  // Relaxed: the exchange makes the edge.
-  uint32_t state = state_.load(std::memory_order_relaxed);
+// `state`: as it was a moment ago.
+void RWMutex::UnlockSharedSlow(uint32_t state) {
   for (;;) {
     if (state < kReader) RaiseFatal(panics::kRUnlockRWMutex);
     if (state < 2 * kReader && (state & kWriterWaits) != 0) break;

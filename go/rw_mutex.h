@@ -95,16 +95,17 @@ class RWMutex {
   // Go's TryRLock. Takes it for reading unless a writer holds it or waits for
   // it; never blocks.
   [[nodiscard]] bool try_lock_shared() {
-    // Relaxed: the exchange makes the edge.
-    uint32_t state = state_.load(std::memory_order_relaxed);
-    while ((state & (kWriter | kWriterWaits)) == 0) {
+    // First a guess, not a load: that would fetch the cache line twice when
+    // another processor has it.
+    uint32_t state = 0;
+    do {
       // W1 acquire: what earlier writers did; pairs with W1 in unlock() and
       // Grant().
       if (state_.compare_exchange(state, state + kReader,
                                   std::memory_order_acquire)) {
         return true;
       }
-    }
+    } while ((state & (kWriter | kWriterWaits)) == 0);
     return false;
   }
 
@@ -112,7 +113,15 @@ class RWMutex {
   //
   // Go's RUnlock: undoes one lock_shared(). If there is none, the program ends
   // with "fatal error: sync: RUnlock of unlocked RWMutex".
-  void unlock_shared();
+  void unlock_shared() {
+    // A guess, as above: the only reader.
+    uint32_t state = kReader;
+    // W1 release: that this reader is done; pairs with W1 in lock() and
+    // Grant().
+    if (!state_.compare_exchange(state, 0, std::memory_order_release)) {
+      UnlockSharedSlow(state);
+    }
+  }
 
  private:
   // state_ = { readers:29 reader_waits:1 writer_waits:1 writer:1 }
@@ -145,6 +154,7 @@ class RWMutex {
   void LockSlow(const SourceLocation& site);
   void UnlockSlow();
   void LockSharedSlow(const SourceLocation& site);
+  void UnlockSharedSlow(uint32_t state);
   void Grant(bool writer_first);
 
   runtime::Atomic<uint32_t> state_;

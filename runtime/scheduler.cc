@@ -523,8 +523,8 @@ Runnable* Scheduler::Find(Worker& w, bool searching) {
   const MonotonicNanos last = w.now_.load(std::memory_order_relaxed);  // own
   w.now_.store(now, std::memory_order_relaxed);
   if (!looked_around) {
-    w.quiet_ = (now - last) / w.budget_size_ * w.queue_.Length() <
-               Worker::kWorthSharing;
+    w.turn_ = (now - last) / w.budget_size_;
+    w.quiet_ = w.turn_ * w.queue_.Length() < Worker::kWorthSharing;
     w.looked_ = Ticks();
     if (now - w.aged_ > Worker::kFreshFor) {
       w.aged_ = now;
@@ -1075,6 +1075,23 @@ Fiber* BeginYield(Yielding& yielding) {
   if (g == nullptr) [[unlikely]]
     return YieldThread();
   return w->Yield(*g, yielding);
+}
+
+bool YieldBriefly(int64_t limit) {
+  Worker* const w = Get_current_worker();
+  if (w == nullptr || CurrentGoroutine() == nullptr || !w->IsBrief(limit)) {
+    return false;
+  }
+  Yielding yielding;
+  Fiber* const to = BeginYield(yielding);
+  if (to == nullptr) return false;
+  FinishYield(yielding, to);
+  return true;
+}
+
+// Will all that wait here have had their turn within so many nanoseconds?
+bool Worker::IsBrief(MonotonicNanos limit) const {
+  return turn_ * queue_.Length() < limit;
 }
 
 Fiber* Worker::YieldTo(Goroutine& g, Runnable* r, Yielding& yielding) {

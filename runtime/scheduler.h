@@ -57,6 +57,10 @@ void StartTask(Task& task);
 // nullptr: nobody else was there, or it is a plain thread, for which this is
 // sched_yield().
 Fiber* BeginYield(Yielding& yielding);
+// The same if the goroutine's turn is likely to come again within `limit`
+// nanoseconds, and somebody else is there: it has been so when this returns
+// true. Else, and on a plain thread, false, and nothing has happened.
+bool YieldBriefly(int64_t limit);
 
 // Around a call that may block the thread: meanwhile another thread runs the
 // caller's worker. Nothing on a plain thread.

@@ -114,6 +114,8 @@ class alignas(kCacheLine) Worker {
   // nullptr: nothing at hand, or time to look around.
   Runnable* Pick();
 
+  bool IsBrief(MonotonicNanos limit) const;
+
   MonotonicNanos coarse_now() const {
     // Relaxed: a clock for dumps.
     return now_.load(std::memory_order_relaxed);
@@ -164,6 +166,7 @@ class alignas(kCacheLine) Worker {
   // So it is kept private, and nobody is woken for it; should the worker stop
   // switching, the watcher comes for it.
   bool quiet_ = false;
+  MonotonicNanos turn_ = 0;   // how long a turn took on average, then
   uint64_t looked_ = 0;       // then; in Ticks()
   MonotonicNanos aged_ = 0;   // when the queue was, see RunQueue
   Thread* thread_ = nullptr;  // while kRunning or kAsleep
