@@ -20,6 +20,7 @@
 #include "go/signal.h"         // IWYU pragma: export
 #include "go/stats.h"          // IWYU pragma: export
 #include "go/sync.h"           // IWYU pragma: export
+#include "go/time.h"           // IWYU pragma: export
 #include "select/bounded.h"    // IWYU pragma: export
 #include "select/select.h"     // IWYU pragma: export
 
