@@ -29,17 +29,17 @@ using runtime::Atomic;
 using runtime::kNever;
 using runtime::MonotonicNanos;
 
-// The instant at which `d` from now has passed, by the clock of timers.
-MonotonicNanos DeadlineAfter(absl::Duration d) {
-  const MonotonicNanos now = runtime::TimerNow();
+// The instant at which `d` from `now` has passed, by the clock of timers.
+MonotonicNanos DeadlineAfter(MonotonicNanos now, absl::Duration d) {
   if (d <= absl::ZeroDuration()) return now;
   const int64_t nanos = runtime::CeilNanos(d);
   return nanos >= kNever - now ? kNever : now + nanos;
 }
 
 RecvChan<absl::Time> MakeChannel(absl::Duration d, int64_t period) {
+  const MonotonicNanos now = runtime::TimerNow();
   return internal::CoreAccess::Adopt<RecvChan<absl::Time>>(
-      TimerCore::Make(DeadlineAfter(d), period));
+      TimerCore::Make(DeadlineAfter(now, d), period, now));
 }
 
 TimerCore& CoreOf(const RecvChan<absl::Time>& channel) {
@@ -184,11 +184,12 @@ bool Timer::Stop() const {
 }
 
 bool Timer::Reset(absl::Duration d) const {
-  if (func_ != nullptr) return func_->Set(DeadlineAfter(d));
+  const MonotonicNanos now = runtime::TimerNow();
+  if (func_ != nullptr) return func_->Set(DeadlineAfter(now, d));
   if (channel_ == nullptr) {
     RaisePanic("time: Reset called on uninitialized Timer");
   }
-  return CoreOf(channel_).Set(DeadlineAfter(d), TimerCore::kOnce);
+  return CoreOf(channel_).Set(DeadlineAfter(now, d), TimerCore::kOnce, now);
 }
 
 Ticker::Ticker(absl::Duration d) {
@@ -210,12 +211,14 @@ void Ticker::Reset(absl::Duration d) const {
   if (channel_ == nullptr) {
     RaisePanic("time: Reset called on uninitialized Ticker");
   }
-  CoreOf(channel_).Set(DeadlineAfter(d), runtime::CeilNanos(d));
+  const MonotonicNanos now = runtime::TimerNow();
+  CoreOf(channel_).Set(DeadlineAfter(now, d), runtime::CeilNanos(d), now);
 }
 
 Timer AfterFunc(absl::Duration d, absl::AnyInvocable<void()> fn) {
   Timer timer;
-  timer.func_ = internal::FuncTimer::Make(DeadlineAfter(d), std::move(fn));
+  timer.func_ = internal::FuncTimer::Make(DeadlineAfter(runtime::TimerNow(), d),
+                                          std::move(fn));
   return timer;
 }
 

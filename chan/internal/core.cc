@@ -819,10 +819,7 @@ bool Core::SetClosed() {
   }
 }
 
-std::size_t Core::Len() {
-  if (Cap() == 0) return 0;
-  return SizeOf(Settled());
-}
+std::size_t Core::LenSlow() { return SizeOf(Settled()); }
 
 // -----------------------------------------------------------------------------
 // Waiting

@@ -120,7 +120,11 @@ class alignas(runtime::kCacheLine) Core {
   bool Close();
   bool IsClosed() const { return state_.Read().closed(); }
 
-  std::size_t Len();
+  std::size_t Len() {
+    if (Cap() == 0) return 0;
+    const Word word = state_.Read();
+    return word.busy() ? LenSlow() : word.size();
+  }
   std::size_t Cap() const { return kind_ == Kind::kChannel ? capacity_ : 0; }
 
   // --- for select
@@ -283,6 +287,7 @@ class alignas(runtime::kCacheLine) Core {
   Mismatch MismatchOf(const Word& word) const;
   Ready ReadyFor(Dir dir, const Word& word) const;
 
+  std::size_t LenSlow();
   void Drop();
   static void DestroyBuried(runtime::Party& party);
 

@@ -9,6 +9,7 @@
 #include "absl/time/time.h"
 #include "chan/internal/element.h"
 #include "chan/internal/mutation.h"
+#include "runtime/pool.h"
 #include "runtime/timers.h"
 
 namespace gochan::internal {
@@ -20,10 +21,16 @@ using runtime::MonotonicNanos;
 // Making and ending
 // -----------------------------------------------------------------------------
 
-TimerCore* TimerCore::Make(MonotonicNanos deadline, int64_t period) {
+using TimerPool = runtime::Pool<sizeof(TimerCore), alignof(TimerCore)>;
+
+void* TimerCore::operator new(std::size_t) { return TimerPool::Take(); }
+void TimerCore::operator delete(void* memory) { TimerPool::Give(memory); }
+
+TimerCore* TimerCore::Make(MonotonicNanos deadline, int64_t period,
+                           MonotonicNanos now) {
   auto* const core = new TimerCore(deadline, period);
   // Nobody waits yet, and who comes later fires what is due by himself.
-  if (deadline > runtime::TimerNow() || period != kOnce) core->Follow();
+  if (deadline > now || period != kOnce) core->Follow();
   return core;
 }
 
@@ -53,13 +60,15 @@ void TimerCore::Destroy() {
 // Setting
 // -----------------------------------------------------------------------------
 
-bool TimerCore::Stop() { return Change(false, kNever, kOnce); }
+bool TimerCore::Stop() { return Change(false, kNever, kOnce, 0); }
 
-bool TimerCore::Set(MonotonicNanos deadline, int64_t period) {
-  return Change(true, deadline, period);
+bool TimerCore::Set(MonotonicNanos deadline, int64_t period,
+                    MonotonicNanos now) {
+  return Change(true, deadline, period, now);
 }
 
-bool TimerCore::Change(bool arm, MonotonicNanos deadline, int64_t period) {
+bool TimerCore::Change(bool arm, MonotonicNanos deadline, int64_t period,
+                       MonotonicNanos now) {
   Word word, next;
   bool full, armed;
   do {
@@ -83,7 +92,7 @@ bool TimerCore::Change(bool arm, MonotonicNanos deadline, int64_t period) {
   if (arm) {
     if (ticks_) period_.Set({next.send(), period});
     timer_.due().Set({next.send(), deadline});
-    if (deadline <= runtime::TimerNow()) Fire();
+    if (deadline <= now) Fire();
   }
   Follow();
   return armed || full;

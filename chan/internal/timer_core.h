@@ -48,6 +48,7 @@
 #include "chan/internal/state_word.h"
 #include "runtime/clock.h"
 #include "runtime/shared_timer.h"
+#include "runtime/timers.h"
 
 namespace gochan::internal {
 
@@ -57,8 +58,10 @@ class TimerCore final : public Core {
   static constexpr int64_t kOnce = 0;
 
   // One that is armed for `deadline` and, with a period, ticks from then on.
-  // The caller owns one reference. Throws std::bad_alloc.
-  static TimerCore* Make(runtime::MonotonicNanos deadline, int64_t period);
+  // The caller owns one reference. Throws std::bad_alloc. `now`, here and
+  // below: what the caller has just read from the clock.
+  static TimerCore* Make(runtime::MonotonicNanos deadline, int64_t period,
+                         runtime::MonotonicNanos now = runtime::TimerNow());
 
   // TimerCore::Set() / TimerCore::Stop()
   //
@@ -66,7 +69,8 @@ class TimerCore final : public Core {
   // been received: of one setting either somebody receives the value, or one
   // Set() or Stop() is told true. Receivers that wait go on waiting. A ticker
   // stays a ticker: kOnce only for one that was made so.
-  bool Set(runtime::MonotonicNanos deadline, int64_t period);
+  bool Set(runtime::MonotonicNanos deadline, int64_t period,
+           runtime::MonotonicNanos now = runtime::TimerNow());
   bool Stop();
 
   // TimerCore::FireIfDue()
@@ -75,12 +79,16 @@ class TimerCore final : public Core {
   // has passed. True: the state is another one by now, look again.
   bool FireIfDue(const Word& word);
 
+  static void* operator new(std::size_t bytes);
+  static void operator delete(void* memory);
+
  private:
   TimerCore(runtime::MonotonicNanos deadline, int64_t period);
   ~TimerCore() override;
   void Destroy() override;
 
-  bool Change(bool arm, runtime::MonotonicNanos deadline, int64_t period);
+  bool Change(bool arm, runtime::MonotonicNanos deadline, int64_t period,
+              runtime::MonotonicNanos now);
   void Fire();
   void Follow();
   runtime::MonotonicNanos NextDeadline(runtime::MonotonicNanos deadline,

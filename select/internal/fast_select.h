@@ -33,6 +33,32 @@ inline constexpr bool kPolledByType =
     sizeof...(Cases) <= kFewTyped &&
     (... && requires { std::remove_cvref_t<Cases>::kTyped; });
 
+template <typename C>
+inline constexpr bool kIsDefaultCase = false;
+template <typename C>
+  requires(C::kDefault)
+inline constexpr bool kIsDefaultCase<C> = true;
+
+// One case and a default: how a loop looks whether its context has ended.
+template <typename... Cases>
+inline constexpr bool kOneAndDefault =
+    sizeof...(Cases) == 2 && kPolledByType<Cases...> &&
+    (... || kIsDefaultCase<std::remove_cvref_t<Cases>>);
+
+// The default's number if the other case is idle, which is judged at one
+// instant; else kNoCase. No call: this is all that such a loop costs.
+template <typename A, typename B>
+[[gnu::always_inline]] inline std::size_t DefaultIfIdle(A& a, B& b) {
+  const Watched first = a.Watch();
+  const Watched second = b.Watch();
+  const bool is_first = first.what == Watched::What::kDefault;
+  const Watched& other = is_first ? second : first;
+  const bool idle =
+      other.what == Watched::What::kNever ||
+      (other.what == Watched::What::kChannel && other.LooksIdle());
+  return idle ? (is_first ? 0 : 1) : kNoCase;
+}
+
 // Ready cases are chosen among as by the selector: in a random order of all
 // that can be ready, or as written. Not inlined: it is called once, and what it
 // saves is the rest.
@@ -92,6 +118,10 @@ template <Order kOrder, typename... Cases>
 [[gnu::always_inline]] inline std::size_t SelectByType(Outcome& outcome,
                                                        Cases&... cases) {
   bool polled = false;
+  if constexpr (kOneAndDefault<Cases...>) {
+    const std::size_t chosen = DefaultIfIdle(cases...);
+    if (chosen != kNoCase) return chosen;
+  }
   if constexpr (kPolledByType<Cases...>) {
     const Tried tried = TryTyped<kOrder>(cases...);
     if (tried.chosen != kNoCase) {

@@ -478,9 +478,9 @@ TEST(PairTest, LetsOtherWorkersSleep) {
     ++ended;
   });
   WaitFor(ended, 1);
-  // Now and then one looks after them.
+  // Now and then one looks after them, the more often the slower they are.
   EXPECT_LT(GetSchedulerStats().wake_ups - before,
-            static_cast<uint64_t>(n) / 1000);
+            static_cast<uint64_t>(n) / 200 + 50);
 }
 
 }  // namespace
