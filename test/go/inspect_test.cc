@@ -1193,7 +1193,10 @@ SCENARIO(QuitDumps) {
     DumpOnSignal();
     auto never = MakeChan<int>();
     LabelScope label("kind", "test");
-    Go(GoOptions{.name = "quitter"}, [] { raise(SIGQUIT); });
+    Go(GoOptions{.name = "quitter"}, [] {
+      raise(SIGQUIT);
+      Sleep(absl::Hours(1));  // else it is a deadlock as well
+    });
     never.Recv();
   });
 }
