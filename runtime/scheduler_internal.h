@@ -150,7 +150,7 @@ class alignas(kCacheLine) Worker {
   static constexpr MonotonicNanos kSlice = 200'000;
   // Less work than this, in nanoseconds, is not shared with an idle worker; nor
   // was that found longer ago than kQuietFor.
-  static constexpr MonotonicNanos kWorthSharing = 8'000;
+  static constexpr MonotonicNanos kWorthSharing = 20'000;
   static constexpr MonotonicNanos kQuietFor = 50'000;
   // For so long new goroutines that do not fit into the queue may overtake each
   // other.
