@@ -81,6 +81,7 @@ class Scheduler : public WorkerCounts {
   // How long the watcher sleeps between two looks: less at first.
   static constexpr MonotonicNanos kWatchMin = 50'000;
   static constexpr MonotonicNanos kWatchMax = 1'000'000;
+  static constexpr MonotonicNanos kWatchAgain = 10'000;
   // By so much a running worker may be late with its timers before the watcher
   // helps.
   static constexpr MonotonicNanos kTimerGrace = 100'000;
@@ -124,7 +125,9 @@ class Scheduler : public WorkerCounts {
   static Runnable* StealFor(Worker& w, bool all);
   static bool AnyWork(Worker& w);
   static void Sleep(Worker& w, bool searching);
-  static bool Watch(Worker& w, MonotonicNanos now, MonotonicNanos* until);
+  static void SetPunctual(Thread& self, bool punctual);
+  static bool Watch(Worker& w, MonotonicNanos now, MonotonicNanos* until,
+                    bool* suspects);
   static void Retire(Worker& w);
   static void EndSearch(Worker& w);
 
@@ -682,6 +685,7 @@ void Scheduler::Sleep(Worker& w, bool searching) {
   self.wake.store(Thread::kSleeps, std::memory_order_relaxed);
   bool watching = GoIdle(w, Worker::kAsleep, searching, /*may_watch=*/true);
   MonotonicNanos interval = kWatchMin;
+  bool soon = false;
   const uint64_t first = counts.load(std::memory_order_seq_cst);
   if (Idle(first) < Active(first)) HeavyBarrier();
   for (;;) {
@@ -705,14 +709,18 @@ void Scheduler::Sleep(Worker& w, bool searching) {
         continue;  // one more look: a push that saw a watcher woke nobody
       }
       if (watching) {
-        wanted = Watch(w, now, &until);
-        until = std::min(until, now + interval);
-        interval = std::min(2 * interval, kWatchMax);
+        bool suspects = false;
+        wanted = Watch(w, now, &until, &suspects);
+        // A second look soon, but not for those who were seen to switch.
+        soon = suspects && !soon;
+        until = std::min(until, now + (soon ? kWatchAgain : interval));
+        if (!soon) interval = std::min(2 * interval, kWatchMax);
       } else if (!others_run && CheckDeadlock(found)) {
         until = std::min(until, now + kWatchMax);
       }
     }
     if (wanted && Claim(w, /*search=*/true) != Worker::kRunning) break;
+    SetPunctual(self, watching && until - now <= kWatchMin);
     // If it was wanted, somebody else has claimed it and is about to say so.
     FutexWait(self.wake.word(), Thread::kSleeps, wanted ? kNever : until);
     // S3 acquire: pairs with who has claimed it.
@@ -721,9 +729,20 @@ void Scheduler::Sleep(Worker& w, bool searching) {
   if (watching) counts.fetch_and(~kWatcher, std::memory_order_seq_cst);
 }
 
+// The kernel may wake a thread up to 50 us late, to wake others with it: too
+// much for a watcher's first looks.
+void Scheduler::SetPunctual(Thread& self, bool punctual) {
+#if defined(__linux__)
+  if (self.punctual == punctual) return;
+  self.punctual = punctual;
+  prctl(PR_SET_TIMERSLACK, punctual ? 1'000 : 0);  // ns; 0: the usual
+#endif
+}
+
 // The watcher's look at those who run, or have no thread: true if there is
 // something to do now. Lowers `*until` to the first timer of these.
-bool Scheduler::Watch(Worker& w, MonotonicNanos now, MonotonicNanos* until) {
+bool Scheduler::Watch(Worker& w, MonotonicNanos now, MonotonicNanos* until,
+                      bool* suspects) {
   const int n = Made();
   for (int i = 0; i < n; ++i) {
     Worker* const other = At(i);
@@ -750,6 +769,7 @@ bool Scheduler::Watch(Worker& w, MonotonicNanos now, MonotonicNanos* until) {
         return true;
       }
     }
+    *suspects |= full;
     other->watched_full_ = full;
     other->watched_budget_ = budget;
     other->watched_now_ = looked;

@@ -66,6 +66,7 @@ struct alignas(kCacheLine) Thread : Fiber {
   // Its own stack: the low end, and where it is the runtime's from there on
   // down. Written once, `mark` last and released.
   uintptr_t stack_low = 0;
+  bool punctual = false;  // see Scheduler::SetPunctual(); the thread's own
   Atomic<uintptr_t> mark{0};
 
   Atomic<uint32_t>& free_link() { return free_next; }
