@@ -11,6 +11,8 @@
 #include <memory>
 
 #include "runtime/backoff.h"
+#include "runtime/clock.h"
+#include "runtime/cpu_count.h"
 #include "runtime/futex.h"
 
 namespace gochan::runtime {
@@ -76,20 +78,37 @@ void ParkSlot::WakeThread(uint32_t result) {
   }
 }
 
-// A partner that is already on its way is met without a system call: pauses
-// first, then a few turns for whoever shares this processor.
-uint32_t SleepThread(ParkSlot& slot, MonotonicNanos deadline) {
-  constexpr int kPauses = 64;
+namespace {
+
+// A partner that is already on its way is met without a system call: for a few
+// microseconds, by the clock since a pause is 10 to 150 cycles, if he may be on
+// another processor; then by a few turns for whoever shares this one. Returns
+// the result, or one that is none.
+uint32_t AwaitPartner(const ParkSlot& slot) {
+  constexpr uint64_t kPerSecond = 1'000'000 / 3;  // 3 us
   constexpr int kYields = 4;
-  for (int i = 0; i < kPauses + kYields; ++i) {
-    const uint32_t result = slot.Result();
-    if (result >= ParkSlot::kFirstResult) return result;
-    if (i < kPauses) {
+  static const bool several = NumCpu() > 1;
+  uint32_t result = slot.Result();
+  if (several) {
+    const uint64_t start = Ticks();
+    while (result < ParkSlot::kFirstResult &&
+           Ticks() - start < TicksPerSecond() / kPerSecond) {
       CpuRelax();
-    } else {
-      sched_yield();
+      result = slot.Result();
     }
   }
+  for (int i = 0; i < kYields && result < ParkSlot::kFirstResult; ++i) {
+    sched_yield();
+    result = slot.Result();
+  }
+  return result;
+}
+
+}  // namespace
+
+uint32_t SleepThread(ParkSlot& slot, MonotonicNanos deadline) {
+  const uint32_t early = AwaitPartner(slot);
+  if (early >= ParkSlot::kFirstResult) return early;
   uint32_t found = ParkSlot::kPending;
   // P1 acquire on failure: the result is there. On success it only announces
   // the sleep to the waker's exchange.
