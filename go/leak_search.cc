@@ -53,9 +53,6 @@ using runtime::WaitReason;
 constexpr uint32_t kNone = ~uint32_t{0};
 constexpr std::size_t kWord = sizeof(uintptr_t);
 
-#define GOCHAN_UNCHECKED \
-  __attribute__((no_sanitize_address, no_sanitize_thread))
-
 // -----------------------------------------------------------------------------
 // What the snapshot gives back
 // -----------------------------------------------------------------------------

@@ -31,6 +31,11 @@
 #define GOCHAN_ASAN 0
 #endif
 
+// For a function that looks at memory of others, where a sanitizer wants nobody
+// to look.
+#define GOCHAN_UNCHECKED \
+  __attribute__((no_sanitize_address, no_sanitize_thread))
+
 #if GOCHAN_TSAN
 extern "C" {
 void __tsan_acquire(void* address);

@@ -177,7 +177,7 @@ class Scheduler : public WorkerCounts {
   static bool CheckDeadlock(uint64_t seen);
   static bool ForeignThreads();
   static void SetQuiet(int32_t tid, bool is_quiet);
-  static bool IsQuiet(int32_t tid);
+  static bool IsQuietThread(int32_t tid);
 
   // --- state
   static inline constinit Atomic<uint64_t> idle[kWords] = {};
@@ -1393,7 +1393,7 @@ void SetQuietThread(int32_t tid, bool quiet) {
 }
 
 void Scheduler::SetQuiet(int32_t tid, bool is_quiet) {
-  if (is_quiet == IsQuiet(tid)) return;
+  if (is_quiet == IsQuietThread(tid)) return;
   for (Atomic<int32_t>& one : quiet) {
     int32_t from = is_quiet ? 0 : tid;
     if (one.compare_exchange(from, is_quiet ? tid : 0,
@@ -1403,7 +1403,7 @@ void Scheduler::SetQuiet(int32_t tid, bool is_quiet) {
   }
 }
 
-bool Scheduler::IsQuiet(int32_t tid) {
+bool Scheduler::IsQuietThread(int32_t tid) {
   for (const Atomic<int32_t>& one : quiet) {
     if (one.load(std::memory_order_relaxed) == tid) return true;
   }
@@ -1525,7 +1525,7 @@ bool Scheduler::ForeignThreads() {
     const auto tid =
         static_cast<int32_t>(std::strtol(entry->d_name, nullptr, 10));
     if (tid == 0 || tid == main_tid.load(std::memory_order_relaxed) ||
-        tid == Timer::ThreadId() || IsQuiet(tid)) {
+        tid == Timer::ThreadId() || IsQuietThread(tid)) {
       continue;
     }
     const uint32_t end = ThreadArena::HighWater();

@@ -9,18 +9,15 @@
 
 #include "runtime/barrier.h"
 #include "runtime/goroutine.h"
+#include "runtime/sanitizers.h"
 #include "runtime/wait_reason.h"
 
 namespace gochan::runtime {
 
 namespace {
 
-// Of memory that others own: where a sanitizer wants nobody to look.
-#define GOCHAN_UNCHECKED \
-  __attribute__((no_sanitize_address, no_sanitize_thread, noinline))
-
 template <typename T>
-GOCHAN_UNCHECKED T Load(const T* from) {
+GOCHAN_UNCHECKED __attribute__((noinline)) T Load(const T* from) {
   // One access, as an atomic one; which TSan would see, and object to.
   return *static_cast<const volatile T*>(from);
 }
@@ -31,7 +28,9 @@ uintptr_t LoadRegister(void* const& field) {
 
 }  // namespace
 
-GOCHAN_UNCHECKED void CopyWords(uintptr_t begin, uintptr_t end, uintptr_t* to) {
+GOCHAN_UNCHECKED __attribute__((noinline)) void CopyWords(uintptr_t begin,
+                                                          uintptr_t end,
+                                                          uintptr_t* to) {
   const auto* from = reinterpret_cast<const uintptr_t*>(begin);
   const auto n = static_cast<std::size_t>((end - begin) / sizeof(uintptr_t));
   for (std::size_t i = 0; i < n; ++i) {
