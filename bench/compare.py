@@ -124,7 +124,9 @@ def arguments():
 def build_all(args):
     """All peers, ours first; those that cannot be run say why."""
     known = peers(args.build_dir)
-    if args.peers is not None:
+    if args.peers is None:
+        known = [p for p in known if not p.on_demand]
+    else:
         wanted = set(args.peers.split(","))
         if wanted - {p.name for p in known}:
             sys.exit("no peer " + " ".join(wanted - {p.name for p in known})

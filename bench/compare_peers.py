@@ -42,6 +42,7 @@ class Peer:
     versions: object     # a function that returns a text
     needs: tuple = ()    # commands; without them the peer is left out
     cwd: pathlib.Path = ROOT
+    on_demand: bool = False  # takes part only if it is named
     missing: str = ""    # why it cannot be run
     workloads: dict = dataclasses.field(default_factory=dict)
 
@@ -54,17 +55,21 @@ class Peer:
 
 def peers(build_dir):
     tree = build_dir / "cmake"
+    bare = build_dir / "no_registry"
     fiber = build_dir / "boost_fiber"
     limits = build_dir / "limits"
     rust = build_dir / "rust"
     kotlin = build_dir / "kotlin"
     ours = tree / "bench/programs/gochan_programs"
-    build_ours = [
-        cmake(ROOT, tree) + ["-DGOCHAN_BUILD_TESTS=OFF",
-                             "-DGOCHAN_BUILD_EXAMPLES=OFF"],
-        ["cmake", "--build", tree, "--target",
-         "gochan_bench_programs_gochan_programs"],
-    ]
+
+    def build_ours(into, *options):
+        return [
+            cmake(ROOT, into) + ["-DGOCHAN_BUILD_TESTS=OFF",
+                                 "-DGOCHAN_BUILD_EXAMPLES=OFF", *options],
+            ["cmake", "--build", into, "--target",
+             "gochan_bench_programs_gochan_programs"],
+        ]
+
     build_rust = [["cargo", "build", "--release", "--locked", "--target-dir",
                    rust]]
 
@@ -76,7 +81,7 @@ def peers(build_dir):
                     ("cargo",), BENCH / "peers/rust")
 
     return [
-        Peer(OURS, "gochan", TASKS, build_ours, [ours],
+        Peer(OURS, "gochan", TASKS, build_ours(tree), [ours],
              lambda: first_line([cmake_compiler(tree), "--version"])
              + ", Release", ("cmake", "ninja")),
         Peer(OUR_THREADS, "gochan on threads", THREADS, [],
@@ -97,6 +102,12 @@ def peers(build_dir):
              [fiber / "boost_fiber_programs"],
              lambda: first_line(["cat", fiber / "version.txt"]),
              ("cmake", "ninja")),
+        # What knowing of every goroutine costs: it is compiled out.
+        Peer("no_registry", "gochan without its registry", TASKS,
+             build_ours(bare, "-DGOCHAN_REGISTRY=OFF"),
+             [bare / "bench/programs/gochan_programs"],
+             lambda: "the same, -DGOCHAN_REGISTRY=OFF", ("cmake", "ninja"),
+             on_demand=True),
         crate("crossbeam", "crossbeam", packages=("crossbeam-channel",)),
         crate("kanal", "kanal"),
         crate("flume", "flume"),
