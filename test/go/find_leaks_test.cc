@@ -8,12 +8,16 @@
 #include <malloc.h>
 #endif
 #include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <future>
 #include <memory>
@@ -45,6 +49,15 @@ namespace gochan {
 namespace {
 
 using test::Patience;
+
+// A stale address in some frame may hide a leak for as long as the frame lives:
+// the one kind of miss that chance decides (docs/design/leaks.md). In so many
+// scenes it happens now and then. A program in which a leak stays missed ends
+// with this status, and is run again, see main(). Nothing else is repeated, a
+// false report least of all.
+constexpr int kMissed = 77;
+constexpr absl::Duration kMissedAfter = absl::Seconds(5);
+constexpr int kAttempts = 6;
 
 // Erases what calls that have returned have left below the caller's frame. What
 // is there, the frames of later calls seem to have in them.
@@ -85,11 +98,15 @@ class Scene {
     Patience patience;
     std::vector<GoroutineInfo> leaks = Leaks();
     // One that is on its way into its sleep is not found yet.
+    const absl::Time limit = absl::Now() + kMissedAfter;
     while (leaks.size() < n) {
-      patience.Wait([&] {
-        return "only " + std::to_string(leaks.size()) + " of " +
-               std::to_string(n) + " are found:\n" + GoroutineDump();
-      });
+      if (absl::Now() > limit) {
+        std::fprintf(stderr, "missed: only %zu of %zu are found\n",
+                     leaks.size(), n);
+        std::fflush(nullptr);
+        _exit(kMissed);
+      }
+      patience.Wait("leaks are missed");
       leaks = Leaks();
     }
     EXPECT_EQ(leaks.size(), n);
@@ -959,5 +976,32 @@ LEAK_TEST(ManyLeaks) {
       << report;
 }
 
+// Runs this program as a child; its status.
+int Attempt(char** argv) {
+  pid_t child;
+  if (posix_spawn(&child, "/proc/self/exe", nullptr, nullptr, argv, environ) !=
+      0) {
+    return EXIT_FAILURE;
+  }
+  int status;
+  while (waitpid(child, &status, 0) != child) {
+  }
+  return WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_FAILURE;
+}
+
 }  // namespace
 }  // namespace gochan
+
+int main(int argc, char** argv) {
+  constexpr const char* kChild = "GOCHAN_FIND_LEAKS_CHILD";
+  if (std::getenv(kChild) != nullptr) {
+    testing::InitGoogleTest(&argc, argv);
+    return RUN_ALL_TESTS();
+  }
+  setenv(kChild, "1", 1);
+  int status = gochan::kMissed;
+  for (int i = 0; i < gochan::kAttempts && status == gochan::kMissed; ++i) {
+    status = gochan::Attempt(argv);
+  }
+  return status;
+}
