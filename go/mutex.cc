@@ -34,8 +34,8 @@ constexpr int kPausesPerSpin = 30;
 // On one processor the holder cannot run meanwhile, and a goroutine has better
 // things to do than to wait: leaving its stack costs less than one spin.
 bool MaySpin() {
-  static const bool several = runtime::NumCpu() > 1;
-  return several && runtime::CurrentParty().resumer == nullptr;
+  return runtime::HasSeveralCpus() &&
+         runtime::CurrentParty().resumer == nullptr;
 }
 
 }  // namespace

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The gochan authors.
 //
-//   Backoff          a bounded wait for a neighbour that is between two
-//   adjacent
+//   Backoff          a bounded wait for a neighbour between two adjacent
 //                    instructions: a few pauses, then the processor goes to
 //                    whoever else wants it
+//   PauseUntil       a few microseconds for somebody on another processor
 //   ContentionPause  after a lost swap of a word that many change
 
 #ifndef GOCHAN_RUNTIME_BACKOFF_H_
@@ -46,6 +46,18 @@ class Backoff {
   int rounds_ = 0;
 };
 
+// Pauses until `is_over()`, but not longer than that many microseconds by the
+// clock, for a pause is 10 to 150 cycles, by model; and not more often than
+// that many times, for there may be no clock. `is_over` is asked at least once.
+template <uint64_t kMicros, int kPauses, typename IsOver>
+void PauseUntil(IsOver is_over) {
+  const uint64_t start = Ticks();
+  const uint64_t limit = TicksPerSecond() / 1'000'000 * kMicros;
+  for (int i = 0; !is_over() && i < kPauses && Ticks() - start < limit; ++i) {
+    CpuRelax();
+  }
+}
+
 // Somebody else was quicker at a word that both change all the time: leaves it
 // to him for about a microsecond. A line that goes to and fro between two
 // processors costs each of them more than an operation does; so he gets dozens
@@ -55,12 +67,7 @@ class Backoff {
 #if GOCHAN_INSTRUMENT
   // A tool decides who goes first.
 #else
-  // By the clock: a pause is 10 to 150 cycles, by model.
-  const uint64_t start = Ticks();
-  int pauses = 0;
-  do {
-    CpuRelax();
-  } while (++pauses < 64 && Ticks() - start < TicksPerSecond() / 1'000'000);
+  PauseUntil<1, 64>([] { return false; });
 #endif
 }
 

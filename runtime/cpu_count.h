@@ -30,6 +30,13 @@ namespace gochan::runtime {
 // starts, may run on; at least 1. One system call.
 int NumCpu();
 
+// Were there others than the caller's when this was first asked? Then who waits
+// may wait for somebody who runs.
+inline bool HasSeveralCpus() {
+  static const bool several = NumCpu() > 1;
+  return several;
+}
+
 // How many workers to start by default; at least 1. Reads a few files, so call
 // it once. Files that are missing or make no sense set no limit.
 int UsableCpus();

@@ -80,22 +80,17 @@ void ParkSlot::WakeThread(uint32_t result) {
 
 namespace {
 
-// A partner that is already on its way is met without a system call: for a few
-// microseconds, by the clock since a pause is 10 to 150 cycles, if he may be on
-// another processor; then by a few turns for whoever shares this one. Returns
-// the result, or one that is none.
+// A partner that is already on its way is met without a system call: by a few
+// microseconds of pauses if he may be on another processor, then by a few turns
+// for whoever shares this one. Returns the result, or one that is none.
 uint32_t AwaitPartner(const ParkSlot& slot) {
-  constexpr uint64_t kPerSecond = 1'000'000 / 3;  // 3 us
   constexpr int kYields = 4;
-  static const bool several = NumCpu() > 1;
   uint32_t result = slot.Result();
-  if (several) {
-    const uint64_t start = Ticks();
-    while (result < ParkSlot::kFirstResult &&
-           Ticks() - start < TicksPerSecond() / kPerSecond) {
-      CpuRelax();
+  if (HasSeveralCpus()) {
+    PauseUntil<3, 512>([&] {
       result = slot.Result();
-    }
+      return result >= ParkSlot::kFirstResult;
+    });
   }
   for (int i = 0; i < kYields && result < ParkSlot::kFirstResult; ++i) {
     sched_yield();

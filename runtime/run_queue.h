@@ -4,7 +4,7 @@
 // RunQueue: what one worker has to run, and others may take from it.
 //
 //   next      the one that was woken last; runs next, stays hot in the cache
-//   batch     up to 64 that nobody else needs to find: pushed while nobody was
+//   batch     up to 128 that nobody else needs to find: pushed while nobody was
 //             idle, or taken out of the ring, 16 in one swap
 //   ring      256 places, from which idle workers steal half
 //   backlog   what did not fit: a list of those woken, oldest first, and a list

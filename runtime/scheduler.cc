@@ -271,6 +271,10 @@ Fiber& Worker::ChooseSlow(Fiber& from, Runnable* r) {
   return Enter(from, Scheduler::WithStack(*this, r));
 }
 
+bool Worker::IsBrief(MonotonicNanos limit) const {
+  return turn_ * queue_.Length() < limit;
+}
+
 bool Worker::IsQuiet() const {
   return Ticks() - looked_ < TicksPerSecond() / 1'000'000 * (kQuietFor / 1'000);
 }
@@ -527,7 +531,7 @@ Runnable* Scheduler::Find(Worker& w, bool searching) {
   w.now_.store(now, std::memory_order_relaxed);
   if (!looked_around) {
     w.turn_ = (now - last) / w.budget_size_;
-    w.quiet_ = w.turn_ * w.queue_.Length() < Worker::kWorthSharing;
+    w.quiet_ = w.IsBrief(Worker::kWorthSharing);
     w.looked_ = Ticks();
     if (now - w.aged_ > Worker::kFreshFor) {
       w.aged_ = now;
@@ -1107,11 +1111,6 @@ bool YieldBriefly(int64_t limit) {
   if (to == nullptr) return false;
   FinishYield(yielding, to);
   return true;
-}
-
-// Will all that wait here have had their turn within so many nanoseconds?
-bool Worker::IsBrief(MonotonicNanos limit) const {
-  return turn_ * queue_.Length() < limit;
 }
 
 Fiber* Worker::YieldTo(Goroutine& g, Runnable* r, Yielding& yielding) {

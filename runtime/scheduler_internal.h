@@ -115,6 +115,7 @@ class alignas(kCacheLine) Worker {
   // nullptr: nothing at hand, or time to look around.
   Runnable* Pick();
 
+  // Will all that wait here have had their turn within so many nanoseconds?
   bool IsBrief(MonotonicNanos limit) const;
 
   MonotonicNanos coarse_now() const {

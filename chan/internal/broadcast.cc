@@ -73,8 +73,8 @@ namespace {
 
 using SubscriptionArena = runtime::Arena<Subscription, (1u << 26), 64>;
 
-// So often a subscription is used before it becomes light: each time costs less
-// than a hundredth of the barrier that is saved if the broadcast fires.
+// So often a subscription is used before it becomes light: each time costs some
+// nanoseconds, the barrier that is saved if the broadcast fires hundreds.
 constexpr uint32_t kFencedUses = 16;
 
 // How many a record leaves linked that its present wait does not use.

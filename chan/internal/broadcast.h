@@ -150,9 +150,9 @@ class Broadcast : public Core {
   Atomic<uint64_t> serial_{0};
 
   // Broadcast::light_: whether somebody may subscribe without a fence.
-  //   state   set by                         next      who may act
-  //   0       (start)                        1         any owner, before it
-  //   does 1       the first such owner           (final)   everybody
+  //   state   set by                next      who may act
+  //   0       (start)               1         any owner, before it does
+  //   1       the first such owner  (final)   everybody
   Atomic<uint8_t> light_{0};
 
   // Who has subscribed: {subscription + 1, serial_}.

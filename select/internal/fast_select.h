@@ -16,6 +16,7 @@
 #include "runtime/park.h"
 #include "runtime/random.h"
 #include "select/internal/case.h"
+#include "select/internal/typed_case.h"
 
 namespace gochan::internal {
 
@@ -33,17 +34,11 @@ inline constexpr bool kPolledByType =
     sizeof...(Cases) <= kFewTyped &&
     (... && requires { std::remove_cvref_t<Cases>::kTyped; });
 
-template <typename C>
-inline constexpr bool kIsDefaultCase = false;
-template <typename C>
-  requires(C::kDefault)
-inline constexpr bool kIsDefaultCase<C> = true;
-
 // One case and a default: how a loop looks whether its context has ended.
 template <typename... Cases>
 inline constexpr bool kOneAndDefault =
     sizeof...(Cases) == 2 && kPolledByType<Cases...> &&
-    (... || kIsDefaultCase<std::remove_cvref_t<Cases>>);
+    (... || kIsDefault<std::remove_cvref_t<Cases>>);
 
 // The default's number if the other case is idle, which is judged at one
 // instant; else kNoCase. No call: this is all that such a loop costs.

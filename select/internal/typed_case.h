@@ -421,7 +421,6 @@ class PlainCaseOf {
   Case Bind() { return Case(kKind, time_, site_); }
 
   static constexpr bool kTyped = true;
-  static constexpr bool kDefault = kKind == Case::Kind::kDefault;
   Watched Watch() const {
     using What = Watched::What;
     const What what = kKind == Case::Kind::kDefault ? What::kDefault
