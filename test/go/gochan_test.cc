@@ -21,8 +21,11 @@ TEST(GochanTest, OneIncludeHasAllOfTheApi) {
   group.Go([] { Sleep(absl::Nanoseconds(1)); });
   group.Wait();
   Mutex mutex;
-  RWMutex rw_mutex;
   Cond cond(mutex);
+  cond.Signal();
+  RWMutex rw_mutex;
+  EXPECT_TRUE(rw_mutex.try_lock_shared());
+  rw_mutex.unlock_shared();
   Once once;
   Semaphore semaphore(1);
   once.Do([&] { EXPECT_TRUE(semaphore.TryAcquire()); });
