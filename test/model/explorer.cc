@@ -724,6 +724,15 @@ bool Explorer::Observe(const std::function<void()>& body) {
   observer.fiber.Start(&FiberMain, this);
   Continue(uint32_t{1} << kObserver, /*deadlines=*/false);
   const bool ended = observer.state == State::kEnded;
+  if (ended || frozen_ == kNobody) observer.state = State::kIdle;
+  return ended;
+}
+
+bool Explorer::FinishObserving() {
+  FiberState& observer = fibers_[kObserver];
+  if (observer.state == State::kIdle) return true;
+  Continue(uint32_t{1} << kObserver, /*deadlines=*/false);
+  const bool ended = observer.state == State::kEnded;
   observer.state = State::kIdle;
   return ended;
 }

@@ -169,8 +169,11 @@ class Explorer {
   // -1, or the party (publisher: kMaxParties + party) that is frozen.
   int frozen() const { return frozen_; }
   void Thaw();
-  // Runs `body` as one more party, alone; false if it cannot end.
+  // Runs `body` as one more party, alone; false if it cannot end. If somebody
+  // is frozen, it may have begun what others wait for: once nobody is, it is to
+  // go on by FinishObserving(), which is false if it still cannot end.
   bool Observe(const std::function<void()>& body);
+  bool FinishObserving();
   // Runs those fibers that are in the mask (bit p: party, bit kMaxParties + p:
   // publisher), without preemption, until none of them can go on. Deadlines
   // pass only if `deadlines`. With `one_operation`, until one of them begins

@@ -396,6 +396,9 @@ void World::CheckFrozen(Explorer& explorer) {
     }
     justified |= next;
   }
+  if (!explorer.failed() && !explorer.FinishObserving()) {
+    return explorer.Fail("who settles waits, but not for the frozen one");
+  }
   for (const int f : stuck) {
     if ((justified >> f & 1) == 0) {
       return explorer.Fail(
