@@ -5,6 +5,8 @@
 
 #include <cstddef>
 #include <memory>
+#include <new>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -22,23 +24,38 @@ struct AnyCaseAccess {
 
 namespace {
 
+// Each is made where it lies: one that was stored in pieces and then copied as
+// a whole would cost more than all the rest.
+void BindTo(Case* bound, absl::Span<AnyCase> cases) {
+  static_assert(std::is_trivially_destructible_v<Case>);
+  for (AnyCase& c : cases) new (bound++) Case(AnyCaseAccess::Bind(c));
+}
+
 // A list's bound cases. The thread keeps the room of its last list.
 class Bound {
  public:
-  Bound() : cases_(std::exchange(Kept(), {})) {}
-  ~Bound() {
-    cases_.clear();
-    Kept() = std::move(cases_);
+  explicit Bound(absl::Span<AnyCase> cases)
+      : room_(std::exchange(Kept(), Room())) {
+    if (room_.capacity < cases.size()) {
+      room_.memory = std::make_unique<std::byte[]>(cases.size() * sizeof(Case));
+      room_.capacity = cases.size();
+    }
+    BindTo(data(), cases);
   }
-  std::vector<Case>& operator*() { return cases_; }
+  ~Bound() { Kept() = std::move(room_); }
+  Case* data() { return reinterpret_cast<Case*>(room_.memory.get()); }
 
  private:
+  struct Room {
+    std::unique_ptr<std::byte[]> memory;
+    std::size_t capacity = 0;
+  };
   // Not inlined: the party may be on another thread by the second call.
-  [[gnu::noinline]] static std::vector<Case>& Kept() {
-    static thread_local std::vector<Case> kept;
+  [[gnu::noinline]] static Room& Kept() {
+    static thread_local Room kept;
     return kept;
   }
-  std::vector<Case> cases_;
+  Room room_;
 };
 
 std::size_t SelectList(absl::Span<AnyCase> cases, Order order) {
@@ -46,10 +63,9 @@ std::size_t SelectList(absl::Span<AnyCase> cases, Order order) {
   std::size_t chosen;
   Outcome outcome;
   {
-    Bound bound;
-    for (AnyCase& c : cases) (*bound).push_back(AnyCaseAccess::Bind(c));
-    chosen = RunSelect((*bound).data(), (*bound).size(), order);
-    outcome = (*bound)[chosen].outcome;
+    Bound bound(cases);
+    chosen = RunSelect(bound.data(), cases.size(), order);
+    outcome = bound.data()[chosen].outcome;
   }
   // The handler may select again, or change the list.
   AnyCaseAccess::Finish(cases[chosen], outcome);
@@ -68,7 +84,7 @@ std::size_t SelectBiased(absl::Span<AnyCase> cases) {
 }
 
 std::size_t Selector::Next() {
-  for (std::size_t i = 0; i < cases_.size(); ++i) bound_[i] = cases_[i].Bind();
+  internal::BindTo(bound_.data(), absl::MakeSpan(cases_));
   const std::size_t chosen = internal::RunSelect(bound_.data(), bound_.size(),
                                                  internal::Order::kRandom);
   cases_[chosen].Finish(bound_[chosen].outcome);

@@ -27,10 +27,8 @@ void Callback::Wait() {
   for (;;) {
     const uint32_t gen = NextGeneration(record_);
     enrolment_ = Enrolment{};
-    enrolment_.node = &record_;
     enrolment_.id = WaiterId::Make(NodeArena::IndexOf(&record_), gen,
                                    /*select=*/true, Dir::kRecv, /*bi=*/false);
-    enrolment_.waits_to[static_cast<int>(Dir::kRecv)] = true;
     record_.slot[static_cast<int>(Dir::kRecv)] = &room_;
     // Relaxed: released by the install of the node.
     record_.k[static_cast<int>(Dir::kRecv)].store(0, std::memory_order_relaxed);
@@ -88,7 +86,7 @@ void Callback::Join() {
   const bool self = claim.state() == Claim::kSelf;
   const bool retry = !self && record_.park.Result() ==
                                   static_cast<uint32_t>(WakeResult::kRetry);
-  if (enrolment_.enrolled) core_.Withdraw(enrolment_, !self && !retry);
+  if (enrolment_.enrolled()) core_.Withdraw(enrolment_, !self && !retry);
   if (retry) {
     Wait();
   } else {

@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <new>
+#include <utility>
 
 #include "chan/internal/broadcast.h"
 #include "chan/internal/mutation.h"
@@ -627,12 +628,23 @@ Outcome Core::TryRecvIn(void* room, Word* found, bool exact) {
   }
 }
 
+// The usual case first: somebody sits alone on an unbuffered channel.
 Outcome Core::TrySend(void* value, Mover move) {
+  const Word word(state_.ReadLo(), 0);
+  if (capacity_ == 0 && word.SeatHoldsAny(Dir::kRecv) &&
+      ServeSeat<false>(word, Dir::kSend, value, move)) {
+    return Outcome::kDone;
+  }
   Word found;
   return TrySendIn(value, move, &found, false);
 }
 
 Outcome Core::TryRecv(void* room) {
+  const Word word(state_.ReadLo(), 0);
+  if (capacity_ == 0 && word.SeatHoldsAny(Dir::kSend) &&
+      ServeSeat<false>(word, Dir::kRecv, room, ops_->move)) {
+    return Outcome::kDone;
+  }
   Word found;
   return TryRecvIn(room, &found, false);
 }
@@ -838,6 +850,14 @@ bool Core::MaySit(WaiterId id, const Word& word) const {
                                 : word.size() == capacity_ && !id.is_select();
 }
 
+// On the exact `word` of an unbuffered channel, is there nothing to do for the
+// waiter but to stand behind others of its direction?
+bool Core::StandsBehind(WaiterId id, const Word& word) const {
+  if (capacity_ != 0 || word.closed() || id.bi()) return false;
+  if (word.taken()) return !word.seat().Serves(id.dir());
+  return word.busy() && word.dir() == id.dir();
+}
+
 // Sits down, which may be the caller's last act. False: it may not, or lost.
 bool Core::TrySit(WaiterId id) {
   const uint64_t note = state_.Note();  // before the word, see StateWord
@@ -968,36 +988,34 @@ void Core::PublishPlain(void* arg) noexcept {
 void Core::Publish(Core& core, Node& record, WaiterId id) {
   runtime::ParkSlot& park = record.park;
   for (;;) {
-    const Word word = core.Settled();
-    if (core.ReadyFor(id.dir(), word) != Ready::kNo) {
-      core.Ref();  // the waiter's
-      park.SetLeft();
-      Wake(record, WakeResult::kRetry);
-      return;
-    }
-    if (core.capacity_ == 0 && !word.taken() && !word.busy()) {
-      // The swap is the last act, as above.
-      park.SetLeft();
-      if (core.state_.Swap(word, word.Sit(id))) return;
-      park.ClearLeft();
-      continue;
-    }
-    const Word exact = core.state_.ReadExact();
-    if (exact.lo() != word.lo() || core.MismatchOf(exact) != Mismatch::kNone ||
-        core.ReadyFor(id.dir(), exact) != Ready::kNo) {
-      continue;
-    }
-    if (core.MaySit(id, exact)) {
-      park.SetLeft();
-      if (core.TrySit(id)) return;
-      park.ClearLeft();
-      continue;
+    const Word word = core.state_.ReadExact();
+    if (!core.StandsBehind(id, word)) {
+      if (const Mismatch m = core.MismatchOf(word); m != Mismatch::kNone) {
+        core.Settle(word, m);
+        continue;
+      }
+      if (core.ReadyFor(id.dir(), word) != Ready::kNo) {
+        core.Ref();  // the waiter's
+        park.SetLeft();
+        Wake(record, WakeResult::kRetry);
+        return;
+      }
+      const bool seat = core.capacity_ == 0 && !word.taken() && !word.busy();
+      if (seat || core.MaySit(id, word)) {
+        // The swap is the last act, as above.
+        park.SetLeft();
+        if (seat ? core.state_.Swap(word, word.Sit(id)) : core.TrySit(id)) {
+          return;
+        }
+        park.ClearLeft();
+        continue;
+      }
     }
     // Once it stands in the queue it may be served, and the channel dropped
     // before this has settled.
     core.Ref();
     Place place;
-    const bool stands = core.Stand(exact, id, &place);
+    const bool stands = core.Stand(word, id, &place);
     if (stands && !Mutated(Mutant::kNoSettleAfterCount)) core.Settled();
     core.Unref();
     if (stands) {
@@ -1013,7 +1031,7 @@ void Core::Publish(Core& core, Node& record, WaiterId id) {
 bool Core::WaitIsRight(const Enrolment& enrolment, Word* word, bool* ready) {
   *ready = false;
   for (const Dir dir : {Dir::kSend, Dir::kRecv}) {
-    if (!enrolment.waits_to[Index(dir)]) continue;
+    if (!enrolment.WaitsTo(dir)) continue;
     switch (ReadyFor(dir, *word)) {
       case Ready::kNo:
         continue;
@@ -1041,43 +1059,46 @@ bool Core::WaitIsRight(const Enrolment& enrolment, Word* word, bool* ready) {
 }
 
 bool Core::Enrol(Enrolment& enrolment) {
+  const WaiterId id = enrolment.id;
   if (capacity_ == 0) {
     // The usual case, as below.
     const Word word(state_.ReadLo(), 0);
-    if (word.SeatIsFree() &&
-        state_.SwapLo(word.lo(), word.Sit(enrolment.id).lo())) {
+    if (word.SeatIsFree() && state_.SwapLo(word.lo(), word.Sit(id).lo())) {
       enrolment.at = Enrolment::At::kSeat;
-      enrolment.enrolled = true;
       return true;
     }
-  } else if (TrySit(enrolment.id)) {
+  } else if (TrySit(id)) {
     enrolment.at = Enrolment::At::kRingSeat;
-    enrolment.enrolled = true;
     return true;
   }
   for (;;) {
-    (void)Settled();
     Word word = state_.ReadExact();
-    if (MismatchOf(word) != Mismatch::kNone) continue;
-    bool ready;
-    if (!WaitIsRight(enrolment, &word, &ready)) {
-      if (ready) return false;
-      continue;
+    if (!StandsBehind(id, word)) {
+      if (const Mismatch m = MismatchOf(word); m != Mismatch::kNone) {
+        Settle(word, m);
+        continue;
+      }
+      bool ready;
+      if (!WaitIsRight(enrolment, &word, &ready)) {
+        if (ready) return false;
+        continue;
+      }
+      if (capacity_ == 0 && !word.taken() && !word.busy()) {
+        if (!state_.Swap(word, word.Sit(id))) continue;
+        enrolment.at = Enrolment::At::kSeat;
+        return true;
+      }
+      if (MaySit(id, word)) {
+        if (!TrySit(id)) continue;
+        enrolment.at = Enrolment::At::kRingSeat;
+        return true;
+      }
     }
-    if (capacity_ == 0 && !word.taken() && !word.busy()) {
-      if (!state_.Swap(word, word.Sit(enrolment.id))) continue;
-      enrolment.at = Enrolment::At::kSeat;
-    } else if (MaySit(enrolment.id, word)) {
-      if (!TrySit(enrolment.id)) continue;
-      enrolment.at = Enrolment::At::kRingSeat;
-    } else {
-      // A waiter for both directions never comes here: whoever is in the seat
-      // or the queue would serve it.
-      if (!Stand(word, enrolment.id, &enrolment.place)) continue;
-      enrolment.at = Enrolment::At::kPlace;
-      if (!Mutated(Mutant::kNoSettleAfterCount)) Settled();
-    }
-    enrolment.enrolled = true;
+    // A waiter for both directions never comes here: whoever is in the seat or
+    // the queue would serve it.
+    if (!Stand(word, id, &enrolment.place)) continue;
+    enrolment.at = Enrolment::At::kPlace;
+    if (!Mutated(Mutant::kNoSettleAfterCount)) Settled();
     return true;
   }
 }
@@ -1095,13 +1116,9 @@ inline void Core::LeaveSeat(WaiterId id) {
 }
 
 void Core::Withdraw(Enrolment& enrolment, bool served) {
-  enrolment.enrolled = false;
-  if (enrolment.at == Enrolment::At::kSeat) {
-    return LeaveSeat<false>(enrolment.id);
-  }
-  if (enrolment.at == Enrolment::At::kRingSeat) {
-    return LeaveSeat<true>(enrolment.id);
-  }
+  const Enrolment::At at = std::exchange(enrolment.at, Enrolment::At::kNowhere);
+  if (at == Enrolment::At::kSeat) return LeaveSeat<false>(enrolment.id);
+  if (at == Enrolment::At::kRingSeat) return LeaveSeat<true>(enrolment.id);
   if (served) return;  // its partner has passed and finished the place
   const Place& place = enrolment.place;
   queue_.Void(place, state_);

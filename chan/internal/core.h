@@ -53,12 +53,14 @@ enum class Outcome : uint8_t {
 // One case of a waiting select on one channel: what the publisher enrolled and
 // the owner withdraws. Both directions of one unbuffered channel share one.
 struct Enrolment {
-  Node* node = nullptr;
+  enum class At : uint8_t { kNowhere, kPlace, kSeat, kRingSeat };
+
+  bool enrolled() const { return at != At::kNowhere; }
+  bool WaitsTo(Dir dir) const { return id.bi() || id.dir() == dir; }
+
   WaiterId id;
-  bool waits_to[2] = {false, false};  // by Dir
-  bool enrolled = false;
-  enum class At : uint8_t { kPlace, kSeat, kRingSeat } at = At::kPlace;
-  Place place;
+  At at = At::kNowhere;
+  Place place;  // if kPlace
 };
 
 class alignas(runtime::kCacheLine) Core {
@@ -321,6 +323,7 @@ class alignas(runtime::kCacheLine) Core {
   void Swap(const Word& word, void* room, void* value);
 
   bool MaySit(WaiterId id, const Word& word) const;
+  bool StandsBehind(WaiterId id, const Word& word) const;
   bool TrySit(WaiterId id);
   bool Stand(const Word& word, WaiterId id, Place* place);
   bool Count(const Word& word, WaiterId id, const Place& place);

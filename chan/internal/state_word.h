@@ -119,6 +119,11 @@ class Word {
                (kTaken | WaiterId::kSelect) &&
            seat().Serves(dir == Dir::kRecv ? Dir::kSend : Dir::kRecv);
   }
+  // Either.
+  constexpr bool SeatHoldsAny(Dir dir) const {
+    return (bits_.lo & (kBusy | kClosed | kTaken)) == kTaken &&
+           seat().Serves(Opposite(dir));
+  }
   constexpr bool SeatHolds(WaiterId id) const {
     return taken() && seat() == id;
   }

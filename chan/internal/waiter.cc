@@ -62,12 +62,10 @@ Node& WaiterRecordSlow(runtime::Party& party) {
   return record;
 }
 
-Node& NextNode(Node& record, Node& node) {
-  if (node.next == kNoNode) {
-    const Node& made = MakeNode(NodeArena::IndexOf(&record));
-    node.next = NodeArena::IndexOf(&made);
-  }
-  return NodeArena::At(node.next);
+Node& MakeNextNode(Node& record, Node& node) {
+  Node& made = MakeNode(NodeArena::IndexOf(&record));
+  node.next = NodeArena::IndexOf(&made);
+  return made;
 }
 
 }  // namespace gochan::internal

@@ -271,7 +271,14 @@ inline void OpenClaim(Node& record, uint32_t gen) {
 // Walks the record's nodes from node 0 on, making new ones at the end; each
 // stays with the record for ever. Owner (or its publisher) only. May throw
 // std::bad_alloc, so selects reserve their nodes before anything is published.
-Node& NextNode(Node& record, Node& node);
+Node& MakeNextNode(Node& record, Node& node);
+
+inline Node& NextNode(Node& record, Node& node) {
+  if (node.next == NodeArena::kNone) [[unlikely]] {
+    return MakeNextNode(record, node);
+  }
+  return NodeArena::At(node.next);
+}
 
 }  // namespace gochan::internal
 

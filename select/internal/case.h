@@ -149,7 +149,7 @@ class SelectFrame {
   runtime::Fiber* to;
 
  private:
-  static constexpr std::size_t kRoom = 704;
+  static constexpr std::size_t kRoom = 608;
   alignas(16) std::byte room_[kRoom];  // of a Selecting (selector.cc)
 };
 

@@ -8,10 +8,10 @@
 #ifndef GOCHAN_SELECT_INTERNAL_FAST_SELECT_H_
 #define GOCHAN_SELECT_INTERNAL_FAST_SELECT_H_
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
-#include <utility>
 
 #include "runtime/park.h"
 #include "runtime/random.h"
@@ -54,22 +54,32 @@ template <typename A, typename B>
   return idle ? (is_first ? 0 : 1) : kNoCase;
 }
 
-// Ready cases are chosen among as by the selector: in a random order of all
-// that can be ready, or as written. Not inlined: it is called once, and what it
-// saves is the rest.
+// One of the bits that are set, each as likely as the others.
+inline int AnyBit(uint32_t bits, runtime::Random& random) {
+  const int count = std::popcount(bits);
+  if (count > 1) {
+    uint32_t skipped = count == 2 ? static_cast<uint32_t>(random.Next() >> 63)
+                                  : random.Below(static_cast<uint32_t>(count));
+    for (; skipped > 0; --skipped) bits &= bits - 1;
+  }
+  return std::countr_zero(bits);
+}
+
+// First each case is looked at, as written, so that the processor can foresee
+// what it finds; then those that looked ready are tried, in random order or as
+// written. Not inlined: it is called once, and what it saves is the rest.
 template <Order kOrder, typename... Cases>
 [[gnu::noinline]] Tried TryTyped(Cases&... cases) {
   constexpr std::size_t kCases = sizeof...(Cases);
   const Watched watched[kCases] = {cases.Watch()...};
-  std::size_t live[kCases];
-  std::size_t count = 0;
   std::size_t default_case = kNoCase;
+  uint32_t channels = 0;  // bit by case
   for (std::size_t i = 0; i < kCases; ++i) {
     switch (watched[i].what) {
       case Watched::What::kNever:
         break;
       case Watched::What::kChannel:
-        live[count++] = i;
+        channels |= 1u << i;
         break;
       case Watched::What::kDefault:
         default_case = i;
@@ -78,32 +88,28 @@ template <Order kOrder, typename... Cases>
         return {};
     }
   }
-  if (default_case != kNoCase && NoneReady(watched, kCases)) {
+  if ((... || kIsDefault<std::remove_cvref_t<Cases>>) &&
+      NoneReady(watched, kCases)) {
     return {.chosen = default_case};
+  }
+  uint32_t ready = 0;
+  for (std::size_t i = 0; i < kCases; ++i) {
+    if ((channels >> i & 1) != 0 && !watched[i].LooksIdle()) ready |= 1u << i;
   }
   runtime::Party* const party = runtime::CurrentPartyOrNull();
   if (party == nullptr) return {};
-  for (std::size_t done = 0; done < count; ++done) {
-    if constexpr (kOrder == Order::kRandom) {
-      const std::size_t left = count - done;
-      if (left > 1) {
-        const std::size_t pick =
-            done + (left == 2
-                        ? party->random.Next() >> 63
-                        : party->random.Below(static_cast<uint32_t>(left)));
-        std::swap(live[done], live[pick]);
-      }
-    }
-    const std::size_t k = live[done];
-    if (watched[k].LooksIdle()) continue;
+  while (ready != 0) {
+    const int k = kOrder == Order::kRandom ? AnyBit(ready, party->random)
+                                           : std::countr_zero(ready);
+    ready &= ~(1u << k);
     Outcome outcome = Outcome::kWouldBlock;
-    std::size_t i = 0;
+    int i = 0;
     (void)(... || (i++ == k && (outcome = cases.Try(), true)));
     if (outcome != Outcome::kWouldBlock) {
-      return {.chosen = k, .outcome = outcome};
+      return {.chosen = static_cast<std::size_t>(k), .outcome = outcome};
     }
   }
-  return {.polled = default_case == kNoCase && count > 0};
+  return {.polled = default_case == kNoCase && channels != 0};
 }
 
 // Runs the select; the caller finishes the case that is returned, which came to

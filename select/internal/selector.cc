@@ -98,6 +98,10 @@ class Scratch {
   T* data_;
 };
 
+Dir DirOf(const Case& c) {
+  return c.kind == Case::Kind::kSend ? Dir::kSend : Dir::kRecv;
+}
+
 bool CanEverBeReady(const Case& c) {
   if (c.kind <= Case::Kind::kRecv) return c.core != nullptr;
   return c.kind != Case::Kind::kDefault && c.time != Case::kNever;
@@ -115,27 +119,62 @@ class Selecting {
   std::size_t Resume();
 
  private:
+  static constexpr uint32_t kNobody = ~uint32_t{0};
   // One enrolment, or one subscription, of the wait.
   struct Entry {
-    Core* core;
-    Enrolment enrolment = {};
-    std::size_t chosen[2] = {kNone, kNone};  // the case that waits, by Dir
-  };
-  // A case with a channel.
-  struct Key {
-    Core* core;
-    uint32_t k;
-    friend bool operator<(const Key& a, const Key& b) {
-      return std::less<Core*>()(a.core, b.core);
+    bool WaitsFor(std::size_t k) const {
+      return chosen[0] == k || chosen[1] == k;
     }
+
+    // Holds a reference to the channel, and may be enrolled there: not a
+    // subscription to a context.
+    bool holds() const { return enrolment.id != WaiterId(); }
+
+    Core* core;
+    uint32_t chosen[2] = {kNobody, kNobody};  // the case that waits, by Dir
+    Enrolment enrolment;
+  };
+  // A case with a channel, by which they are sorted.
+  class Key {
+   public:
+    Key() = default;
+    Key(Core* core, std::size_t k)
+        : core_(core), k_(static_cast<uint32_t>(k)) {}
+    Core* core() const { return core_; }
+    uint32_t k() const { return k_; }
+    friend bool operator<(const Key& a, const Key& b) {
+      return std::less<Core*>()(a.core_, b.core_);
+    }
+
+   private:
+    Core* core_;
+    uint32_t k_;
+  };
+  // The same in one word, for a few: what is stored in two pieces cannot be
+  // loaded as one soon after.
+  class FewKey {
+   public:
+    FewKey() = default;
+    FewKey(Core* core, std::size_t k)
+        : bits_(reinterpret_cast<uintptr_t>(core) | k) {}
+    Core* core() const { return reinterpret_cast<Core*>(bits_ & ~kMask); }
+    uint32_t k() const { return static_cast<uint32_t>(bits_ & kMask); }
+    friend bool operator<(FewKey a, FewKey b) { return a.bits_ < b.bits_; }
+
+   private:
+    static constexpr uintptr_t kMask = alignof(Core) - 1;
+    static_assert(kFewEntries <= alignof(Core));
+    uintptr_t bits_;
   };
 
   template <typename I>
-  std::size_t RunOver(I* live);
+  std::size_t RunOver(I* live, bool polled);
   template <typename I>
   bool SurelyNoneReady(const I* live) const;
-  template <typename I>
+  template <bool kExact, typename I>
   std::size_t Poll(I* live, Word* unready);
+  template <bool kExact>
+  bool LooksReady(std::size_t k, Word* unready) const;
   bool TryCase(Case& c, Word* unready);
   template <typename I>
   bool Confirm(const I* live, const Word* unready) const;
@@ -143,9 +182,16 @@ class Selecting {
   bool Expired(const Case& c) const;
   std::size_t Wait();
   bool WaitInFrame();
-  runtime::WaitInfo Enter(Entry* entries);
+  template <typename K>
+  runtime::WaitInfo Enter(Entry* entries, K* keys);
+  runtime::WaitInfo EnterFew();
+  runtime::WaitInfo EnterMany(Entry* entries);
+  template <typename K>
+  std::size_t Draw(Entry& entry, const K* keys, std::size_t count);
+  void SetCase(Node& node, Dir dir, uint32_t k);
   std::size_t Leave(uint32_t result);
-  std::size_t Sort(Key* keys) const;
+  template <typename K>
+  std::size_t Sort(K* keys) const;
   static void Publish(void* self) noexcept;
   static void TimedOut(void* select);
 
@@ -172,19 +218,25 @@ class Selecting {
 };
 
 std::size_t Selecting::Run() {
+  // Who has polled has no default, but something to wait for.
+  const bool polled = std::exchange(polled_, false);
+  if (polled) {
+    FixDeadlines();
+    if (WaitInFrame()) return SelectFrame::kWaits;
+  }
   live_ = 0;
   if (n_ > kMaxCases) RaisePanic(panics::kTooManyCases);
   if (n_ <= kFew) {
     uint8_t live[kFew];
-    return RunOver(live);
+    return RunOver(live, polled);
   }
   Scratch<uint32_t, 1> live(n_);
-  return RunOver(live.data());
+  return RunOver(live.data(), polled);
 }
 
 // `live`: room for the numbers of the cases that can ever be ready.
 template <typename I>
-std::size_t Selecting::RunOver(I* live) {
+std::size_t Selecting::RunOver(I* live, bool polled) {
   std::size_t default_case = kNone;
   for (std::size_t i = 0; i < n_; ++i) {
     if (CanEverBeReady(cases_[i])) {
@@ -200,7 +252,8 @@ std::size_t Selecting::RunOver(I* live) {
     const bool confirm = live_ > 1 && !Mutated(Mutant::kNoDefaultConfirm);
     Scratch<Word, kFew> unready(confirm ? n_ : 0);
     for (;;) {
-      const std::size_t chosen = Poll(live, confirm ? unready.data() : nullptr);
+      const std::size_t chosen = confirm ? Poll<true>(live, unready.data())
+                                         : Poll<false>(live, nullptr);
       if (chosen != kNone) return chosen;
       if (!confirm || Confirm(live, unready.data())) return default_case;
     }
@@ -214,7 +267,7 @@ std::size_t Selecting::RunOver(I* live) {
   }
   for (;;) {
     std::size_t chosen =
-        std::exchange(polled_, false) ? kNone : Poll(live, nullptr);
+        std::exchange(polled, false) ? kNone : Poll<false>(live, nullptr);
     if (chosen != kNone) return chosen;
     if (!timed_) FixDeadlines();
     if (WaitInFrame()) return SelectFrame::kWaits;
@@ -230,53 +283,68 @@ bool Selecting::SurelyNoneReady(const I* live) const {
   for (std::size_t i = 0; i < live_; ++i) {
     const Case& c = cases_[live[i]];
     if (c.kind > Case::Kind::kRecv) return false;
-    watched[i] = Watched::Channel(
-        c.core, c.kind == Case::Kind::kSend ? Dir::kSend : Dir::kRecv);
+    watched[i] = Watched::Channel(c.core, DirOf(c));
   }
   return NoneReady(watched, live_);
 }
 
-// Tries the live cases once: as written, or in a fresh random permutation,
-// drawn as far as it is needed (Fisher and Yates), which is uniform among the
-// ready ones, whatever the others do. `unready[i]` becomes the state in which
-// case i was found unready.
-template <typename I>
+// Tries the live cases once: as written, or those that look ready in a fresh
+// random permutation, drawn as far as it is needed (Fisher and Yates), which is
+// uniform among them, whatever the others do. If kExact, `unready[k]` becomes
+// the state in which case k was found unready.
+template <bool kExact, typename I>
 std::size_t Selecting::Poll(I* live, Word* unready) {
-  auto try_case = [this, unready](std::size_t i) {
-    return TryCase(cases_[i], unready == nullptr ? nullptr : unready + i);
+  auto try_case = [&](std::size_t k) {
+    return TryCase(cases_[k], kExact ? unready + k : nullptr);
   };
-  if (live_ == 1) return try_case(live[0]) ? live[0] : kNone;
-  if (order_ == Order::kWritten) {
+  if (order_ == Order::kWritten || live_ == 1) {
     for (std::size_t i = 0; i < live_; ++i) {
-      if (try_case(live[i])) return live[i];
+      const std::size_t k = live[i];
+      if (LooksReady<kExact>(k, unready) && try_case(k)) return k;
     }
     return kNone;
   }
-  runtime::Random& random = runtime::CurrentParty().random;
-  if (live_ == 2) {
-    const std::size_t first = random.Next() >> 63;
-    if (try_case(live[first])) return live[first];
-    return try_case(live[1 - first]) ? live[1 - first] : kNone;
+  // The looks go straight on, so that the processor foresees what they find.
+  std::size_t ready = 0;
+  for (std::size_t i = 0; i < live_; ++i) {
+    const I k = live[i];
+    if (LooksReady<kExact>(k, unready)) {
+      live[i] = live[ready];
+      live[ready++] = k;
+    }
   }
-  for (std::size_t left = live_; left > 0; --left) {
-    const std::size_t pick = random.Below(static_cast<uint32_t>(left));
-    std::swap(live[pick], live[left - 1]);
-    if (try_case(live[left - 1])) return live[left - 1];
+  if (ready == 0) return kNone;
+  runtime::Random& random = runtime::CurrentParty().random;
+  for (; ready > 0; --ready) {
+    const std::size_t pick =
+        ready == 1 ? 0 : random.Below(static_cast<uint32_t>(ready));
+    const std::size_t k = live[pick];
+    if (try_case(k)) return k;
+    std::swap(live[pick], live[ready - 1]);
   }
   return kNone;
 }
 
+// False: it is unready, for sure.
+template <bool kExact>
+inline bool Selecting::LooksReady(std::size_t k, Word* unready) const {
+  const Case& c = cases_[k];
+  if (c.kind > Case::Kind::kRecv) [[unlikely]] {
+    return Expired(c);
+  }
+  const Word word = c.core->Look(kExact);
+  if (!c.core->IsIdleFor(DirOf(c), word)) return true;
+  if (kExact) unready[k] = word;
+  return false;
+}
+
+// What looks ready; false: it was not. Of one that was ready, c.outcome.
 bool Selecting::TryCase(Case& c, Word* unready) {
   if (c.kind > Case::Kind::kRecv) {
     c.outcome = Outcome::kDone;
-    return Expired(c);
+    return true;
   }
   const bool send = c.kind == Case::Kind::kSend;
-  const Word word = c.core->Look(unready != nullptr);
-  if (c.core->IsIdleFor(send ? Dir::kSend : Dir::kRecv, word)) {
-    if (unready != nullptr) *unready = word;
-    return false;
-  }
   if (unready == nullptr) {
     c.outcome =
         send ? c.core->TrySend(c.slot, c.move) : c.core->TryRecv(c.slot);
@@ -307,15 +375,10 @@ void Selecting::FixDeadlines() {
   timed_ = true;
   for (std::size_t i = 0; i < n_; ++i) {
     const Case& c = cases_[i];
-    MonotonicNanos due;
-    if (!CanEverBeReady(c)) continue;
-    if (c.kind == Case::Kind::kTimeout) {
-      due = runtime::MonotonicAfterNanos(c.time);
-    } else if (c.kind == Case::Kind::kDeadline) {
-      due = runtime::MonotonicAtUnixNanos(c.time);
-    } else {
-      continue;
-    }
+    if (c.kind <= Case::Kind::kRecv || !CanEverBeReady(c)) continue;
+    const MonotonicNanos due = c.kind == Case::Kind::kTimeout
+                                   ? runtime::MonotonicAfterNanos(c.time)
+                                   : runtime::MonotonicAtUnixNanos(c.time);
     if (due < due_) {
       due_ = due;
       due_case_ = i;
@@ -335,22 +398,45 @@ bool Selecting::Expired(const Case& c) const {
 }
 
 // The cases with a channel, by the channel's address; returns how many.
-std::size_t Selecting::Sort(Key* keys) const {
+template <typename K>
+std::size_t Selecting::Sort(K* keys) const {
+  const bool sorted = !Mutated(Mutant::kRandomEnrolOrder);
+  constexpr bool kOneByOne = std::is_same_v<K, FewKey>;
   std::size_t count = 0;
   for (std::size_t i = 0; i < n_; ++i) {
     const Case& c = cases_[i];
     if (c.kind > Case::Kind::kRecv || c.core == nullptr) continue;
-    const Key key{c.core, static_cast<uint32_t>(i)};
+    const K key(c.core, i);
     std::size_t at = count++;
-    if (n_ <= kFew && !Mutated(Mutant::kRandomEnrolOrder)) {
+    if (kOneByOne && sorted) {
       for (; at > 0 && key < keys[at - 1]; --at) keys[at] = keys[at - 1];
     }
     keys[at] = key;
   }
-  if (n_ > kFew && !Mutated(Mutant::kRandomEnrolOrder)) {
-    std::sort(keys, keys + count);
-  }
+  if (!kOneByOne && sorted) std::sort(keys, keys + count);
   return count;
+}
+
+// Of all cases on the channel of keys[0], draws one for each direction; returns
+// how many they are.
+template <typename K>
+std::size_t Selecting::Draw(Entry& entry, const K* keys, std::size_t count) {
+  runtime::Random& random = runtime::CurrentParty().random;
+  uint32_t seen[2] = {0, 0};  // cases so far, by Dir
+  std::size_t i = 0;
+  for (; i < count && keys[i].core() == entry.core; ++i) {
+    const int d = Index(DirOf(cases_[keys[i].k()]));
+    if (seen[d]++ == 0 || random.Below(seen[d]) == 0) {
+      entry.chosen[d] = keys[i].k();
+    }
+  }
+  return i;
+}
+
+void Selecting::SetCase(Node& node, Dir dir, uint32_t k) {
+  node.slot[Index(dir)] = cases_[k].slot;
+  // Relaxed: released by the install of the node.
+  node.k[Index(dir)].store(static_cast<uint16_t>(k), std::memory_order_relaxed);
 }
 
 // The first half of a wait: makes all that the publisher needs. One entry for
@@ -358,58 +444,57 @@ std::size_t Selecting::Sort(Key* keys) const {
 // direction, one is drawn, since whoever serves the channel would take the
 // first of them anyway. Both directions of an unbuffered channel share a node.
 // Nothing is visible to others yet.
-runtime::WaitInfo Selecting::Enter(Entry* entries) {
+// `keys`: room for them.
+template <typename K>
+runtime::WaitInfo Selecting::Enter(Entry* entries, K* keys) {
   runtime::Party& party = runtime::CurrentParty();
   Node& record = WaiterRecord(party);
   entries_ = entries;
   record_ = &record;
   gen_ = NextGeneration(record);
-  Scratch<Key, kFew> keys(n_);
-  const std::size_t count = Sort(keys.data());
+  const std::size_t count = Sort(keys);
   Node* node = nullptr;  // the last one used
   std::size_t n = 0;
-  std::size_t i = 0;
-  while (i < count) {
-    Core* const core = keys[i].core;
+  for (std::size_t i = 0; i < count;) {
+    Core* const core = keys[i].core();
     Entry& entry = *new (&entries[n++]) Entry{core};
-    uint32_t seen[2] = {0, 0};  // cases so far, by Dir
-    for (; i < count && keys[i].core == core; ++i) {
-      const int d = cases_[keys[i].k].kind == Case::Kind::kSend
-                        ? Index(Dir::kSend)
-                        : Index(Dir::kRecv);
-      if (seen[d]++ == 0 || party.random.Below(seen[d]) == 0) {
-        entry.chosen[d] = keys[i].k;
-      }
+    Dir dir = DirOf(cases_[keys[i].k()]);
+    bool both = false;
+    if (i + 1 < count && keys[i + 1].core() == core) [[unlikely]] {
+      i += Draw(entry, keys + i, count - i);
+      both = entry.chosen[0] != kNobody && entry.chosen[1] != kNobody;
+      if (both) dir = Dir::kRecv;
+    } else {
+      entry.chosen[Index(dir)] = keys[i++].k();
     }
     if (core->kind() == Core::Kind::kBroadcast) continue;
     node = node == nullptr ? &record : &NextNode(record, *node);
-    Enrolment& enrolment = entry.enrolment;
-    enrolment.node = node;
-    for (const Dir dir : {Dir::kSend, Dir::kRecv}) {
-      const std::size_t k = entry.chosen[Index(dir)];
-      if (k == kNone) continue;
-      enrolment.waits_to[Index(dir)] = true;
-      node->slot[Index(dir)] = cases_[k].slot;
-      // Relaxed: released by the install of the node.
-      node->k[Index(dir)].store(static_cast<uint16_t>(k),
-                                std::memory_order_relaxed);
-    }
-    enrolment.id = WaiterId::Make(
-        NodeArena::IndexOf(node), gen_, /*select=*/true,
-        enrolment.waits_to[Index(Dir::kRecv)] ? Dir::kRecv : Dir::kSend,
-        /*bi=*/enrolment.waits_to[0] && enrolment.waits_to[1]);
+    SetCase(*node, dir, entry.chosen[Index(dir)]);
+    if (both) SetCase(*node, Dir::kSend, entry.chosen[Index(Dir::kSend)]);
+    entry.enrolment.id = WaiterId::Make(NodeArena::IndexOf(node), gen_,
+                                        /*select=*/true, dir, both);
   }
   entry_count_ = n;
   // A blocked operation holds its channels itself; a context outlives its
   // selects, and thousands of them would contend for its count. After the last
   // thing that may throw.
-  for (i = 0; i < n; ++i) {
-    if (entries[i].enrolment.node != nullptr) entries[i].core->Ref();
+  for (std::size_t i = 0; i < n; ++i) {
+    if (entries[i].holds()) entries[i].core->Ref();
   }
   record.park.Prepare(party.resumer);
   record.park.ClearLeft();
   return {runtime::WaitReason::kSelect, &cases_[0].site, cases_,
           static_cast<uint32_t>(n_)};
+}
+
+runtime::WaitInfo Selecting::EnterFew() {
+  FewKey keys[kFewEntries];
+  return Enter(reinterpret_cast<Entry*>(few_), keys);
+}
+
+runtime::WaitInfo Selecting::EnterMany(Entry* entries) {
+  Scratch<Key, kFew> keys(n_);
+  return Enter(entries, keys.data());
 }
 
 // The other half: leaves all channels. Returns the chosen case, or kNone: poll
@@ -425,10 +510,9 @@ std::size_t Selecting::Leave(uint32_t result) {
   const std::size_t k = timed_out ? due_case_ : claim.k();
   for (std::size_t i = 0; i < entry_count_; ++i) {
     Entry& entry = entries_[i];
-    if (entry.enrolment.node == nullptr) continue;
-    if (entry.enrolment.enrolled) {
-      const bool served = chosen && !timed_out &&
-                          (entry.chosen[0] == k || entry.chosen[1] == k);
+    if (!entry.holds()) continue;
+    if (entry.enrolment.enrolled()) {
+      const bool served = chosen && !timed_out && entry.WaitsFor(k);
       entry.core->Withdraw(entry.enrolment, served);
     }
     entry.core->Unref();
@@ -442,9 +526,9 @@ std::size_t Selecting::Leave(uint32_t result) {
 
 // Returns the chosen case, or kNone: poll again.
 std::size_t Selecting::Wait() {
-  Scratch<Entry, 1> many(n_ > kFewEntries ? n_ : 0);
-  const runtime::WaitInfo why =
-      Enter(n_ > kFewEntries ? many.data() : reinterpret_cast<Entry*>(few_));
+  const bool few = n_ <= kFewEntries;
+  Scratch<Entry, 1> many(few ? 0 : n_);
+  const runtime::WaitInfo why = few ? EnterFew() : EnterMany(many.data());
   Node& record = *record_;
   uint32_t result;
   if (due_ == runtime::kNever || runtime::CurrentParty().resumer == nullptr) {
@@ -476,7 +560,7 @@ bool Selecting::WaitInFrame() {
   }
   runtime::Party& party = runtime::CurrentParty();
   if (party.resumer == nullptr) return false;
-  const runtime::WaitInfo why = Enter(reinterpret_cast<Entry*>(few_));
+  const runtime::WaitInfo why = EnterFew();
   frame_->to = runtime::BeginSleep(frame_->sleeping, party, record_->park,
                                    &Selecting::Publish, this, why);
   return true;
