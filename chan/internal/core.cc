@@ -99,7 +99,7 @@ void GiveMemory(uint8_t pool, void* memory, std::size_t align) {
 }  // namespace
 
 Core::Core(Kind kind, const ElementOps& ops, uint32_t capacity)
-    : capacity_(capacity), ops_(&ops), kind_(kind) {}
+    : kind_(kind), capacity_(capacity), ops_(&ops) {}
 
 Core* Core::Make(const ElementOps& ops, std::ptrdiff_t capacity) {
   if (capacity < 0 || capacity > kMaxCapacity) RaisePanic(panics::kChanSize);

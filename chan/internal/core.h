@@ -373,23 +373,26 @@ class alignas(runtime::kCacheLine) Core {
     return Slot(slots_, stride_, mask_, ticket);
   }
 
-  // First cache line: what every operation reads.
+  // First cache line, behind the virtual table's pointer: what every operation
+  // reads, and the count of who holds it, which waiting selects change while
+  // they have the line anyway.
+  Atomic<uint32_t> references_{1};
+  Kind kind_;
+  bool own_slots_ = false;  // slots_ was allocated apart
+  uint8_t pool_ = 0;        // whose memory this is, see core.cc
   [[no_unique_address]] StateWord state_;
   uint32_t capacity_;           // 0 for an unbuffered kChannel alone
   uint32_t mask_ = 0;           // ring size - 1
   std::byte* slots_ = nullptr;  // behind this object, or of its own if large
   const ElementOps* ops_;
-  uint32_t stride_ = 0;
-  uint32_t slot_offset_ = 0;  // of the element in its slot
-  Kind kind_;
-  bool own_slots_ = false;  // slots_ was allocated apart
-  uint8_t pool_ = 0;        // whose memory this is, see core.cc
 
-  // Second: who holds it, who waits.
-  alignas(runtime::kCacheLine) Atomic<uint32_t> references_{1};
+  // Second: who waits, and what is needed rarely.
+  uint32_t stride_ = 0;
+  uint32_t slot_offset_ = 0;     // of the element in its slot
   Core* next_buried_ = nullptr;  // of the party that dropped the last reference
   WaiterQueue queue_;
 };
+static_assert(sizeof(Core) == 2 * runtime::kCacheLine);
 
 // Blocks the caller for ever: send or receive on nil, select without cases.
 [[noreturn]] void BlockForever(const runtime::WaitInfo& why);
