@@ -187,53 +187,6 @@ void Core::Destroy() {
 // What a state means
 // -----------------------------------------------------------------------------
 
-// A state in which somebody waits who need not. It comes from an install that
-// was counted, or a close, after the party had last looked; whoever meets it
-// repairs it first, so that nobody overtakes and a frozen thread leaves nothing
-// undone.
-Core::Mismatch Core::MismatchOf(const Word& word) const {
-  if (capacity_ == 0) {
-    return word.closed() && (word.taken() || word.busy()) ? Mismatch::kDismiss
-                                                          : Mismatch::kNone;
-  }
-  if (!word.busy()) return Mismatch::kNone;
-  if (word.seated()) {
-    return word.closed() ? Mismatch::kDismiss : Mismatch::kNone;
-  }
-  if (word.dir() == Dir::kSend) {
-    if (word.closed()) return Mismatch::kDismiss;
-    return word.size() < capacity_ ? Mismatch::kAdmit : Mismatch::kNone;
-  }
-  if (word.size() > 0) return Mismatch::kServe;
-  return word.closed() && kind_ != Kind::kTimer ? Mismatch::kDismiss
-                                                : Mismatch::kNone;
-}
-
-// For a settled state.
-Core::Ready Core::ReadyFor(Dir dir, const Word& word) const {
-  if (capacity_ == 0) {
-    if (word.closed()) return Ready::kClosed;
-    if (word.taken()) {
-      return word.seat().Serves(dir) ? Ready::kSeat : Ready::kNo;
-    }
-    return word.busy() && word.dir() != dir ? Ready::kQueue : Ready::kNo;
-  }
-  if (word.busy() && word.seated()) {
-    if (!word.guest().Serves(dir)) return Ready::kNo;
-    return dir == Dir::kSend ? Ready::kSeat : Ready::kSwap;
-  }
-  if (dir == Dir::kSend) {
-    if (word.closed()) return Ready::kClosed;
-    if (Mutated(Mutant::kOvertake) && word.size() < capacity_) {
-      return Ready::kPut;
-    }
-    if (word.busy() && word.dir() == Dir::kRecv) return Ready::kQueue;
-    return word.size() < capacity_ ? Ready::kPut : Ready::kNo;
-  }
-  if (word.size() > 0) return word.busy() ? Ready::kSwap : Ready::kTake;
-  return word.closed() && kind_ != Kind::kTimer ? Ready::kClosed : Ready::kNo;
-}
-
 // Settles until nothing is amiss; the state in which that was so.
 Word Core::Settled() {
   for (;;) {
@@ -852,7 +805,7 @@ bool Core::MaySit(WaiterId id, const Word& word) const {
 
 // On the exact `word` of an unbuffered channel, is there nothing to do for the
 // waiter but to stand behind others of its direction?
-bool Core::StandsBehind(WaiterId id, const Word& word) const {
+inline bool Core::StandsBehind(WaiterId id, const Word& word) const {
   if (capacity_ != 0 || word.closed() || id.bi()) return false;
   if (word.taken()) return !word.seat().Serves(id.dir());
   return word.busy() && word.dir() == id.dir();
@@ -869,7 +822,7 @@ bool Core::TrySit(WaiterId id) {
 // Stands in the queue, at the place that the exact `word` calls the tail, and
 // is counted. False: somebody else was there first (and is counted now), or the
 // word is old.
-bool Core::Stand(const Word& word, WaiterId id, Place* place) {
+inline bool Core::Stand(const Word& word, WaiterId id, Place* place) {
   uint32_t tail;
   if (!state_.TailOf(word, &tail)) return false;
   Cell cell = Cell::Void();

@@ -401,6 +401,53 @@ static_assert(sizeof(Core) == 2 * runtime::kCacheLine);
 // Implementation details follow.
 // -----------------------------------------------------------------------------
 
+// A state in which somebody waits who need not. It comes from an install that
+// was counted, or a close, after the party had last looked; whoever meets it
+// repairs it first, so that nobody overtakes and a frozen thread leaves nothing
+// undone.
+inline Core::Mismatch Core::MismatchOf(const Word& word) const {
+  if (capacity_ == 0) {
+    return word.closed() && (word.taken() || word.busy()) ? Mismatch::kDismiss
+                                                          : Mismatch::kNone;
+  }
+  if (!word.busy()) return Mismatch::kNone;
+  if (word.seated()) {
+    return word.closed() ? Mismatch::kDismiss : Mismatch::kNone;
+  }
+  if (word.dir() == Dir::kSend) {
+    if (word.closed()) return Mismatch::kDismiss;
+    return word.size() < capacity_ ? Mismatch::kAdmit : Mismatch::kNone;
+  }
+  if (word.size() > 0) return Mismatch::kServe;
+  return word.closed() && kind_ != Kind::kTimer ? Mismatch::kDismiss
+                                                : Mismatch::kNone;
+}
+
+// For a settled state.
+inline Core::Ready Core::ReadyFor(Dir dir, const Word& word) const {
+  if (capacity_ == 0) {
+    if (word.closed()) return Ready::kClosed;
+    if (word.taken()) {
+      return word.seat().Serves(dir) ? Ready::kSeat : Ready::kNo;
+    }
+    return word.busy() && word.dir() != dir ? Ready::kQueue : Ready::kNo;
+  }
+  if (word.busy() && word.seated()) {
+    if (!word.guest().Serves(dir)) return Ready::kNo;
+    return dir == Dir::kSend ? Ready::kSeat : Ready::kSwap;
+  }
+  if (dir == Dir::kSend) {
+    if (word.closed()) return Ready::kClosed;
+    if (Mutated(Mutant::kOvertake) && word.size() < capacity_) {
+      return Ready::kPut;
+    }
+    if (word.busy() && word.dir() == Dir::kRecv) return Ready::kQueue;
+    return word.size() < capacity_ ? Ready::kPut : Ready::kNo;
+  }
+  if (word.size() > 0) return word.busy() ? Ready::kSwap : Ready::kTake;
+  return word.closed() && kind_ != Kind::kTimer ? Ready::kClosed : Ready::kNo;
+}
+
 inline Outcome Core::FinishWait(Wait& wait, Begun begun) {
   runtime::FinishSleep(wait.sleeping, begun.to());
   if (!Mutated(Mutant::kNoLeft)) wait.record->park.AwaitLeft();

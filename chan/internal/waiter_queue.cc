@@ -75,7 +75,7 @@ void WaiterQueue::PoolSegment(const Pair64& hint) {
 
 // Backwards: in a queue that is served in order, the last cell is the last to
 // be done, so most calls read one.
-bool WaiterQueue::AllDone(const Segment& segment) {
+inline bool WaiterQueue::AllDone(const Segment& segment) {
   for (uint32_t i = Segment::kCells; i-- > 0;) {
     // Q2 seq_cst: of two that finish the last two cells, at least one sees both
     // done; pairs with the stores in LeaveCell().
@@ -119,7 +119,7 @@ WaiterQueue::Found WaiterQueue::FindHead(uint32_t head, Place* place,
 }
 
 // The end of the list. False: there is no segment at all.
-bool WaiterQueue::FindLast(Pair64* last, uint64_t* base) {
+inline bool WaiterQueue::FindLast(Pair64* last, uint64_t* base) {
   const Pair64 start = tail_.Load();
   Pair64 hint = start.hi != 0 ? start : head_.Load();
   while (hint.hi != 0) {
@@ -201,18 +201,9 @@ bool WaiterQueue::MayJumpTo(uint64_t position) const {
 // Taking and leaving a place
 // -----------------------------------------------------------------------------
 
-bool WaiterQueue::Install(const Place& place, WaiterId id) {
-  uint64_t expected = Cell::Empty(place.serial).bits();
-  // Q3 release: the node, the frame's slots, the open claim; pairs with Q3
-  // where cells are read. seq_cst: whoever counts this place afterwards and
-  // whoever does not see it agree with the order of the state word's swaps.
-  return place.cell().compare_exchange(expected, Cell::Of(id).bits(),
-                                       std::memory_order_seq_cst);
-}
-
 // Nobody else writes an installed cell, so a store is enough. True: that was
 // the segment's last one, perhaps.
-bool WaiterQueue::LeaveCell(const Place& place, Cell cell) {
+inline bool WaiterQueue::LeaveCell(const Place& place, Cell cell) {
   // Q2 seq_cst: see AllDone().
   place.cell().store(cell.bits(), std::memory_order_seq_cst);
   return AllDone(*place.segment);

@@ -148,7 +148,14 @@ class WaiterQueue {
 
   // empty(serial) -> id. False: somebody else took the place, or the segment
   // has begun another life.
-  [[nodiscard]] bool Install(const Place& place, WaiterId id);
+  [[nodiscard]] static bool Install(const Place& place, WaiterId id) {
+    uint64_t expected = Cell::Empty(place.serial).bits();
+    // Q3 release: the node, the frame's slots, the open claim; pairs with Q3
+    // where cells are read. seq_cst: whoever counts this place afterwards and
+    // whoever does not see it agree with the order of the state word's swaps.
+    return place.cell().compare_exchange(expected, Cell::Of(id).bits(),
+                                         std::memory_order_seq_cst);
+  }
 
   // The owner leaves its place / whoever served the waiter says so, before it
   // wakes it. Cleans up behind if that was the segment's last place.

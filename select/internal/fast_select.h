@@ -54,12 +54,15 @@ template <typename A, typename B>
   return idle ? (is_first ? 0 : 1) : kNoCase;
 }
 
-// One of the bits that are set, each as likely as the others.
+// One of the bits that are set, each as likely as the others. (Counted by hand:
+// without a flag for it, the compiler calls a library to count bits.)
 inline int AnyBit(uint32_t bits, runtime::Random& random) {
-  const int count = std::popcount(bits);
-  if (count > 1) {
+  uint32_t rest = bits & (bits - 1);
+  if (rest != 0) {
+    uint32_t count = 2;
+    while ((rest &= rest - 1) != 0) ++count;
     uint32_t skipped = count == 2 ? static_cast<uint32_t>(random.Next() >> 63)
-                                  : random.Below(static_cast<uint32_t>(count));
+                                  : random.Below(count);
     for (; skipped > 0; --skipped) bits &= bits - 1;
   }
   return std::countr_zero(bits);
