@@ -97,6 +97,19 @@ class alignas(16) Atomic128 {
     }
   }
 
+  // The low word, for assembly of others (runtime/restartable.h).
+  uint64_t* low() { return &pair_.lo; }
+#if GOCHAN_INSTRUMENT
+  // Its step, which is a store if `still()`; release.
+  template <typename F>
+  bool StoreLoIf(uint64_t value, F still) {
+    Step(StepKind::kStore, this);
+    if (!still()) return false;
+    __atomic_store_n(&pair_.lo, value, __ATOMIC_RELEASE);
+    return true;
+  }
+#endif
+
   // Before anybody else can see the object.
   void Init(Pair64 value) { pair_ = value; }
 

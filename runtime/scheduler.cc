@@ -114,6 +114,7 @@ class Scheduler : public WorkerCounts {
   static void* ThreadMain(void* arg);
   static void Loop(Thread& self);
   static void BecomeSpare(Thread& self);
+  static void BeWorker(Worker* w);
   static bool ThreadsAreShort();
   static void AwaitSpare(const SourceLocation& site);
   static void TellOfSpare();
@@ -468,6 +469,12 @@ void* Scheduler::ThreadMain(void* arg) {
   return nullptr;
 }
 
+// The calling thread does the work of `w` from now on; nullptr: of nobody.
+void Scheduler::BeWorker(Worker* w) {
+  Set_current_worker(w);
+  SetCurrentMark(w == nullptr ? 0 : w->mark_);
+}
+
 // Never returns: runtime threads are reused, and end with the process.
 void Scheduler::Loop(Thread& self) {
   // Counted so by who has claimed the worker that it was given.
@@ -481,7 +488,7 @@ void Scheduler::Loop(Thread& self) {
     w.thread_ = &self;
     self.party.worker = &w;
     self.party.timers = &w.timers_;
-    Set_current_worker(&w);
+    BeWorker(&w);
     Runnable* const r = WithStack(w, Find(w, searching));
     searching = false;
     // Relaxed: as in Enter().
@@ -496,7 +503,7 @@ void Scheduler::Loop(Thread& self) {
 void Scheduler::BecomeSpare(Thread& self) {
   self.party.worker = nullptr;
   self.party.timers = nullptr;
-  Set_current_worker(nullptr);
+  BeWorker(nullptr);
   if (self.in_blocking.load(std::memory_order_relaxed) != 0) {  // own
     // D1 release: who came back from Blocking() is in a queue now; pairs with
     // D1 in CheckDeadlock(). If that was not reported because of this thread,
@@ -1208,7 +1215,7 @@ void Scheduler::Detach(Goroutine& g, const SourceLocation& site) {
   // What it waits for in there blocks the thread.
   g.resumer = nullptr;
   g.worker = nullptr;
-  Set_current_worker(nullptr);
+  BeWorker(nullptr);
   g.timers = nullptr;
   thread.worker = nullptr;
   // Relaxed: the detection of deadlocks reads it after it has seen the count.
@@ -1267,7 +1274,7 @@ void Scheduler::Attach(Goroutine& g) {
   }
   w->thread_ = &thread;
   thread.worker = w;
-  Set_current_worker(w);
+  BeWorker(w);
   thread.party.worker = w;
   thread.party.timers = &w->timers_;
   g.worker = w;

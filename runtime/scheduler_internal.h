@@ -25,6 +25,7 @@
 #include "runtime/park.h"
 #include "runtime/random.h"
 #include "runtime/registry.h"
+#include "runtime/restartable.h"
 #include "runtime/run_queue.h"
 #include "runtime/scheduler.h"
 #include "runtime/timer_queue.h"
@@ -159,6 +160,7 @@ class alignas(kCacheLine) Worker {
   static constexpr MonotonicNanos kFreshFor = 10'000'000;
 
   const int number_;
+  const uint8_t mark_ = MarkOf(number_);  // see restartable.h
   // Written by the worker, watched by the watcher: has it switched since?
   // Relaxed.
   Atomic<int32_t> budget_{kMaxBudget};

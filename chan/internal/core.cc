@@ -99,7 +99,7 @@ void GiveMemory(uint8_t pool, void* memory, std::size_t align) {
 }  // namespace
 
 Core::Core(Kind kind, const ElementOps& ops, uint32_t capacity)
-    : kind_(kind), capacity_(capacity), ops_(&ops) {}
+    : capacity_(capacity), kind_(kind), ops_(&ops) {}
 
 Core* Core::Make(const ElementOps& ops, std::ptrdiff_t capacity) {
   if (capacity < 0 || capacity > kMaxCapacity) RaisePanic(panics::kChanSize);
@@ -107,13 +107,13 @@ Core* Core::Make(const ElementOps& ops, std::ptrdiff_t capacity) {
   const std::size_t stride = SlotStride(ops.size, ops.align);
   const std::size_t slots =
       cap == 0 || ops.counted_only ? 0 : std::bit_ceil(cap);
-  if (slots != 0 && stride > kMaxSlotBytes / slots) {
+  std::size_t bytes;
+  if (__builtin_mul_overflow(slots, stride, &bytes) || bytes > kMaxSlotBytes) {
     RaisePanic(panics::kChanSize);
   }
-  const std::size_t bytes = slots * stride;
   const std::size_t align =
       ops.align > alignof(Core) ? ops.align : alignof(Core);
-  const std::size_t head = (sizeof(Core) + align - 1) / align * align;
+  const std::size_t head = (sizeof(Core) + align - 1) & ~(align - 1);
   const bool inline_slots = bytes <= kInlineSlots;
   const std::size_t total = inline_slots ? head + bytes : sizeof(Core);
 
@@ -123,7 +123,7 @@ Core* Core::Make(const ElementOps& ops, std::ptrdiff_t capacity) {
   if (bytes != 0) {
     if (inline_slots) {
       ring = static_cast<std::byte*>(memory) + head;
-      std::memset(ring, 0, bytes);
+      for (std::size_t at = 0; at < bytes; at += stride) Slot::Init(ring + at);
     } else {
       ring = AllocateZeroed(bytes, ops.align);
       if (ring == nullptr) {
@@ -137,22 +137,24 @@ Core* Core::Make(const ElementOps& ops, std::ptrdiff_t capacity) {
   core->mask_ = cap == 0 ? 0 : std::bit_ceil(cap) - 1;
   core->stride_ = static_cast<uint32_t>(stride);
   core->slot_offset_ = static_cast<uint32_t>(SlotOffset(ops.align));
-  core->own_slots_ = !inline_slots;
   core->pool_ = pool;
+  core->state_.BeginYoung();
   return core;
 }
 
 Core::~Core() {
   runtime::NoSteps alone;
   if (slots_ == nullptr) return;
-  Word word = state_.ReadExact();
+  Word word = state_.ReadStill();
   // Somebody who will never run again.
   if (word.busy() && word.seated()) word = WithoutSeat<true>(word);
   for (uint32_t p = word.recv(); p != word.send();
        p = (p + 1) & Word::kCounterMask) {
     ops_->destroy(SlotFor(p).element(slot_offset_));
   }
-  if (own_slots_) FreeZeroed(slots_);
+  if (std::size_t{stride_} * (mask_ + std::size_t{1}) > kInlineSlots) {
+    FreeZeroed(slots_);  // it was allocated apart
+  }
 }
 
 // The last reference is gone.
@@ -508,6 +510,7 @@ bool Core::TakeAndAdmit(const Word& word, void* room) {
 // `*found`: the state in which the channel was unready; read with both halves
 // if `exact`.
 Outcome Core::TrySendIn(void* value, Mover move, Word* found, bool exact) {
+  state_.Enter();
   for (;;) {
     const Word word = exact ? state_.ReadExact() : state_.Read();
     if (const Mismatch m = MismatchOf(word); m != Mismatch::kNone) {
@@ -541,6 +544,7 @@ Outcome Core::TrySendIn(void* value, Mover move, Word* found, bool exact) {
 }
 
 Outcome Core::TryRecvIn(void* room, Word* found, bool exact) {
+  state_.Enter();
   for (;;) {
     const Word word = exact ? state_.ReadExact() : state_.Read();
     if (const Mismatch m = MismatchOf(word); m != Mismatch::kNone) {
@@ -583,6 +587,7 @@ Outcome Core::TryRecvIn(void* room, Word* found, bool exact) {
 
 // The usual case first: somebody sits alone on an unbuffered channel.
 Outcome Core::TrySend(void* value, Mover move) {
+  state_.Enter();
   const Word word(state_.ReadLo(), 0);
   if (capacity_ == 0 && word.SeatHoldsAny(Dir::kRecv) &&
       ServeSeat<false>(word, Dir::kSend, value, move)) {
@@ -593,6 +598,7 @@ Outcome Core::TrySend(void* value, Mover move) {
 }
 
 Outcome Core::TryRecv(void* room) {
+  state_.Enter();
   const Word word(state_.ReadLo(), 0);
   if (capacity_ == 0 && word.SeatHoldsAny(Dir::kSend) &&
       ServeSeat<false>(word, Dir::kRecv, room, ops_->move)) {
@@ -613,13 +619,15 @@ Outcome Core::TryRecv(void* room, Word* unready) {
 // The most frequent cases of an unbuffered channel come first: one plain
 // partner in the seat, or nobody at all. They are in functions of their own, so
 // that each saves no more registers than it needs.
-template <Dir kDir>
+template <Dir kDir, bool kLocked>
 inline Core::Begun Core::TryOrBegin(void* value, Mover move,
                                     const SourceLocation& site, Wait& wait) {
   if (capacity_ == 0) [[likely]] {
     const Word word(state_.ReadLo(), 0);
     if (word.SeatIsFree()) {
-      return BeginSeat<kDir, &PublishSeat>(value, word.lo(), site, wait);
+      if (kLocked) state_.CountYoung();
+      return BeginSeat<kDir, &PublishSeat<kLocked>>(value, word.lo(), site,
+                                                    wait);
     }
     if (word.SeatHoldsSelect(Opposite(kDir))) {
       if (ServeSeat<false>(word, kDir, value,
@@ -630,7 +638,8 @@ inline Core::Begun Core::TryOrBegin(void* value, Mover move,
       // As ServeSeat() and Handover(); a plain waiter has one node.
       Node& record = NodeOf(word.seat());
       if (!IsWithdrawn(word.seat()) &&
-          state_.SwapLo(word.lo(), word.EmptySeat().lo())) [[likely]] {
+          state_.SwapLoAs<kLocked>(word.lo(), word.EmptySeat().lo()))
+          [[likely]] {
         if constexpr (kDir == Dir::kSend) {
           move(record.slot[Index(Dir::kRecv)], value);
         } else {
@@ -643,6 +652,14 @@ inline Core::Begun Core::TryOrBegin(void* value, Mover move,
     return TryOrBeginSlow<kDir>(value, move, site, wait);
   }
   return TryOrBeginRing<kDir>(value, move, site, wait);
+}
+
+// The word is owned, or somebody else's (state_word.h).
+template <Dir kDir>
+Core::Begun Core::TryOrBeginUnlocked(void* value, Mover move,
+                                     const SourceLocation& site, Wait& wait) {
+  state_.Enter();
+  return TryOrBegin<kDir, false>(value, move, site, wait);
 }
 
 // The same of a buffered channel. What FastPath has tried already is rare here.
@@ -730,12 +747,16 @@ Core::Begun Core::BeginSeatSlow(void* slot, uint64_t lo,
 
 Core::Begun Core::BeginSend(void* value, Mover move, const SourceLocation& site,
                             Wait& wait) {
-  return TryOrBegin<Dir::kSend>(value, move, site, wait);
+  return state_.IsLocked()
+             ? TryOrBegin<Dir::kSend, true>(value, move, site, wait)
+             : TryOrBeginUnlocked<Dir::kSend>(value, move, site, wait);
 }
 
 Core::Begun Core::BeginRecv(void* room, const SourceLocation& site,
                             Wait& wait) {
-  return TryOrBegin<Dir::kRecv>(room, nullptr, site, wait);
+  return state_.IsLocked()
+             ? TryOrBegin<Dir::kRecv, true>(room, nullptr, site, wait)
+             : TryOrBeginUnlocked<Dir::kRecv>(room, nullptr, site, wait);
 }
 
 // The rare rest of Send() and Recv(). Each kRetry comes with a reference, which
@@ -767,6 +788,7 @@ Outcome Core::RetryRecv(void* room, const SourceLocation& site) {
 }
 
 bool Core::Close() {
+  state_.Enter();
   for (;;) {
     const Word word = Settled();
     if (word.closed()) return false;
@@ -907,6 +929,7 @@ inline runtime::WaitInfo Core::Why(const SourceLocation& site) const {
           &site, this, capacity_, ops_};
 }
 
+template <bool kLocked>
 void Core::PublishSeat(void* arg) noexcept {
   // Copies: the waiter's frame may be gone once it is visible.
   const Wait& wait = *static_cast<Wait*>(arg);
@@ -914,7 +937,7 @@ void Core::PublishSeat(void* arg) noexcept {
   Node& record = *wait.record;
   const WaiterId id(wait.id);
   const Word word(wait.lo, 0);
-  if (core.state_.SwapLo(word.lo(), word.Sit(id).lo())) [[likely]]
+  if (core.state_.SwapLoAs<kLocked>(word.lo(), word.Sit(id).lo())) [[likely]]
     return;
   record.park.ClearLeft();
   Publish(core, record, id);
@@ -1012,6 +1035,7 @@ bool Core::WaitIsRight(const Enrolment& enrolment, Word* word, bool* ready) {
 }
 
 bool Core::Enrol(Enrolment& enrolment) {
+  state_.Enter();
   const WaiterId id = enrolment.id;
   if (capacity_ == 0) {
     // The usual case, as below.
@@ -1069,6 +1093,7 @@ inline void Core::LeaveSeat(WaiterId id) {
 }
 
 void Core::Withdraw(Enrolment& enrolment, bool served) {
+  state_.Enter();
   const Enrolment::At at = std::exchange(enrolment.at, Enrolment::At::kNowhere);
   if (at == Enrolment::At::kSeat) return LeaveSeat<false>(enrolment.id);
   if (at == Enrolment::At::kRingSeat) return LeaveSeat<true>(enrolment.id);

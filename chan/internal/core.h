@@ -120,10 +120,14 @@ class alignas(runtime::kCacheLine) Core {
 
   // False if it was closed already.
   bool Close();
-  bool IsClosed() const { return state_.Read().closed(); }
+  bool IsClosed() const {
+    state_.Enter();
+    return state_.Read().closed();
+  }
 
   std::size_t Len() {
     if (Cap() == 0) return 0;
+    state_.Enter();
     const Word word = state_.Read();
     return word.busy() ? LenSlow() : word.size();
   }
@@ -138,8 +142,12 @@ class alignas(runtime::kCacheLine) Core {
   // direction `dir` finds nothing to do? False also if that is not plain from
   // the low word: then try.
   Word Look(bool exact) const {
-    return exact ? state_.ReadExact() : Word(state_.ReadLo(), 0);
+    if (!exact) return Word(state_.PeekLo(), 0);
+    state_.Enter();
+    return state_.ReadExact();
   }
+  // After Look(false): its low half.
+  uint64_t LookAgain() const { return state_.PeekLoAgain(); }
   bool IsIdleFor(Dir dir, const Word& word) const {
     if (word.busy() || word.closed()) return false;
     if (capacity_ == 0) return !word.taken() || !word.seat().Serves(dir);
@@ -154,7 +162,7 @@ class alignas(runtime::kCacheLine) Core {
   // For onlookers, in memory that nobody changes: is there nothing that a party
   // going in direction `dir` could do, nor is it about to be told of something?
   bool IsStuckFor(Dir dir) const {
-    const Word word = state_.ReadExact();
+    const Word word = state_.ReadStill();
     if (MismatchOf(word) != Mismatch::kNone) return false;
     // A select that waits for both directions would serve everybody but itself.
     if (capacity_ == 0 && !word.closed() && word.taken() && word.seat().bi()) {
@@ -187,6 +195,7 @@ class alignas(runtime::kCacheLine) Core {
   std::string DebugString() const;
   bool CheckInvariants(std::string* why) const;
   int WaitersForTest() const;
+  bool IsOwnedForTest() const { return state_.IsOwnedForTest(); }
   int SegmentsForTest() const { return queue_.SegmentsForTest(); }
   // Before first use: counters as they are after `ticket` values and `place`
   // waiters.
@@ -340,10 +349,14 @@ class alignas(runtime::kCacheLine) Core {
   Outcome RetrySend(void* value, Mover move, const SourceLocation& site);
   Outcome RetryRecv(void* room, const SourceLocation& site);
 
-  template <Dir kDir>
+  template <Dir kDir, bool kLocked>
   [[gnu::always_inline]] inline Begun TryOrBegin(void* value, Mover move,
                                                  const SourceLocation& site,
                                                  Wait& wait);
+  template <Dir kDir>
+  [[gnu::noinline]] Begun TryOrBeginUnlocked(void* value, Mover move,
+                                             const SourceLocation& site,
+                                             Wait& wait);
   template <Dir kDir>
   [[gnu::noinline]] Begun TryOrBeginRing(void* value, Mover move,
                                          const SourceLocation& site,
@@ -364,6 +377,7 @@ class alignas(runtime::kCacheLine) Core {
   template <Dir kDir>
   [[gnu::always_inline]] inline runtime::WaitInfo Why(
       const SourceLocation& site) const;
+  template <bool kLocked>
   static void PublishSeat(void* wait) noexcept;
   static void PublishRingSeat(void* wait) noexcept;
   static void PublishPlain(void* wait) noexcept;
@@ -377,11 +391,10 @@ class alignas(runtime::kCacheLine) Core {
   // reads, and the count of who holds it, which waiting selects change while
   // they have the line anyway.
   Atomic<uint32_t> references_{1};
-  Kind kind_;
-  bool own_slots_ = false;  // slots_ was allocated apart
-  uint8_t pool_ = 0;        // whose memory this is, see core.cc
+  uint32_t capacity_;  // 0 for an unbuffered kChannel alone
   [[no_unique_address]] StateWord state_;
-  uint32_t capacity_;           // 0 for an unbuffered kChannel alone
+  Kind kind_;
+  uint8_t pool_ = 0;            // whose memory this is, see core.cc
   uint32_t mask_ = 0;           // ring size - 1
   std::byte* slots_ = nullptr;  // behind this object, or of its own if large
   const ElementOps* ops_;

@@ -26,7 +26,7 @@ bool Core::Glance(runtime::MemoryReader& memory, const Core* core,
 
 std::string Core::DebugString() const {
   runtime::NoSteps no_steps;
-  const Word word = state_.ReadExact();
+  const Word word = state_.ReadStill();
   std::string out = absl::StrCat("chan(cap ", Cap(), ") ");
   const auto append_waiter = [&](WaiterId id) {
     absl::StrAppend(&out, id.is_select() ? "s" : "p", id.node(), "#", id.gen(),
@@ -58,7 +58,7 @@ std::string Core::DebugString() const {
 
 bool Core::CheckInvariants(std::string* why) const {
   runtime::NoSteps no_steps;
-  Word word = state_.ReadExact();
+  Word word = state_.ReadStill();
   if (MismatchOf(word) != Mismatch::kNone) {
     *why = "a mismatch was left unsettled";
     return false;
@@ -88,7 +88,7 @@ bool Core::CheckInvariants(std::string* why) const {
 
 int Core::WaitersForTest() const {
   runtime::NoSteps no_steps;
-  Word word = state_.ReadExact();
+  Word word = state_.ReadStill();
   int waiters = 0;
   if (word.seated()) {
     waiters += !word.guest().is_select() || IsOpen(word.guest());
@@ -126,7 +126,7 @@ void Core::PresetForTest(uint32_t ticket, uint32_t place) {
 
 void Core::SkipPlacesForTest(uint64_t places) {
   runtime::NoSteps alone;
-  const Word word = state_.ReadExact();
+  const Word word = state_.ReadStill();
   uint32_t tail;
   if (!state_.TailOf(word, &tail)) return;
   const uint64_t end = queue_.SkipPlacesForTest(places, tail);

@@ -41,6 +41,9 @@ enum class Mutant : uint8_t {
   kKeepNote,      // a note that happens to be right is not replaced
   kNoNoteCheck,   // trust a note without reading the word again
   kServeBounced,  // a place of the other direction is a waiter like any other
+  // --- words that are owned
+  kNoRestart,    // who shares an owned word does not restart its owner
+  kShareAtOnce,  // ... says that it is shared before he has
   // --- select
   kNoDefaultConfirm,  // default after one look at each channel
   kNoLeft,            // go on before the publisher has left
@@ -68,9 +71,18 @@ inline bool Mutated(Mutant mutant) { return active_mutant == mutant; }
 // but a way to reach the queue in fewer operations.
 inline constinit bool no_ring_seat = false;
 inline bool MayUseRingSeat() { return !no_ring_seat; }
+// So often a young word is used by one thread, and it is owned by it; 0: from
+// the start.
+inline constinit uint32_t owned_after = 128;
+inline uint32_t OwnedAfter() { return owned_after; }
+inline bool IsTimeToOwn(uint32_t uses) {
+  return owned_after != 0 && (uses + 1) % owned_after == 0;
+}
 #else
 constexpr bool Mutated(Mutant) { return false; }
 constexpr bool MayUseRingSeat() { return true; }
+constexpr uint32_t OwnedAfter() { return 128; }
+constexpr bool IsTimeToOwn(uint32_t uses) { return (uses + 1) % 128 == 0; }
 #endif
 
 }  // namespace gochan::internal

@@ -25,6 +25,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <new>
 
 #include "runtime/atomic.h"
 #include "runtime/backoff.h"
@@ -37,7 +38,7 @@ constexpr std::size_t SlotOffset(std::size_t align) {
 }
 constexpr std::size_t SlotStride(std::size_t size, std::size_t align) {
   const std::size_t a = align > alignof(uint32_t) ? align : alignof(uint32_t);
-  return (SlotOffset(align) + size + a - 1) / a * a;
+  return (SlotOffset(align) + size + a - 1) & ~(a - 1);
 }
 
 // A view of one slot for one ticket.
@@ -54,6 +55,11 @@ class Slot {
   void AwaitReaderTurn() const { Await(lap_ + 1); }
   void SetWritten() { Set(lap_ + 1); }
   void SetRead() { Set(next_lap_); }
+
+  // Before anybody else can see it: as it is for the first ticket.
+  static void Init(std::byte* address) {
+    ::new (address) runtime::Atomic<uint32_t>(0);
+  }
 
   // At rest only.
   bool IsWritten() const {

@@ -60,11 +60,13 @@
 
 #include <atomic>
 #include <cstdint>
+#include <cstdlib>
 
 #include "chan/internal/mutation.h"
 #include "chan/internal/waiter.h"
 #include "runtime/atomic.h"
 #include "runtime/atomic128.h"
+#include "runtime/restartable.h"
 
 namespace gochan::internal {
 
@@ -254,11 +256,27 @@ constexpr bool PlaceBefore(uint32_t a, uint32_t b) {
 //     thread X: send on A; try B            thread Y: send on B; try A
 // where at least one of the two must see the other's send, though neither
 // writes what the other wrote.
+//
+// A word may be *owned*: one thread swaps its low half without a lock
+// (runtime/restartable.h), which makes no fence. So whoever else comes makes it
+// shared first, by Enter(), once and for ever. In the example, if X owns A: Y's
+// try of A begins with RestartAll(), after Y's send. Either X's store on A was
+// before that, and Y sees it; or it fails, and X sends with a lock, after which
+// it sees B.
 class StateWord {
  public:
+  // Every operation begins with this, on the thread that goes on with it: the
+  // word is shared or the calling thread's from now on. What follows in this
+  // class may be used behind it alone, if nothing else is said.
+  void Enter() const {
+    if (!IsMineOrShared(Owner())) [[unlikely]] {
+      Share();
+    }
+  }
+
   // Enough for every decision: hi is read only when it means something.
   Word Read() const {
-    const uint64_t lo = word_.LoadLo(std::memory_order_seq_cst);  // S1
+    const uint64_t lo = ReadLo();
     if ((lo & Word::kBusy) == 0) [[likely]] {
       return Word(lo, 0);
     }
@@ -266,9 +284,13 @@ class StateWord {
   }
 
   // Both halves as they were at one moment.
-  Word ReadExact() const { return Word(word_.Load()); }
+  Word ReadExact() const {
+    CheckEntered();
+    return Word(word_.Load());
+  }
 
   uint64_t ReadLo() const {
+    CheckEntered();
     return word_.LoadLo(std::memory_order_seq_cst);  // S1
   }
 
@@ -278,12 +300,85 @@ class StateWord {
     if (!from.busy() && !to.busy() && from.hi() == to.hi()) {
       return SwapLo(from.lo(), to.lo());
     }
+    CheckEntered();
     runtime::Pair64 expected = from.bits();
     return word_.CompareExchange(expected, to.bits());
   }
 
   [[nodiscard]] bool SwapLo(uint64_t from, uint64_t to) {
+    CheckEntered();
     return word_.CompareExchangeLo(from, to);
+  }
+
+  // --- without Enter()
+
+  // Both halves, if nobody changes them meanwhile.
+  Word ReadStill() const { return Word(word_.Load()); }
+
+  // The low half for those who only want to know whether they need not come: of
+  // a word that is owned by somebody else it says busy, which is not plain.
+  uint64_t PeekLo() const {
+    const uint8_t owner = Owner();
+    if ((owner & 1) != 0 && owner != runtime::CurrentMark()) {
+      return Word::kBusy;
+    }
+    return PeekLoAgain();
+  }
+  // For those who have peeked just now. Who owns it since then has swapped the
+  // owner after that look, so will see what the caller did before.
+  uint64_t PeekLoAgain() const {
+    return word_.LoadLo(std::memory_order_seq_cst);  // S1
+  }
+
+  // Is the word shared, or the calling thread's young one? It stays one of
+  // both, and need not be entered.
+  bool IsLocked() const {
+    const uint8_t owner = Owner();
+    return owner == kShared || owner == Young(runtime::CurrentMark());
+  }
+  // If it is not locked: enters, and swaps the low half of the calling thread's
+  // own one without a lock.
+  [[nodiscard]] bool SwapLoUnlocked(uint64_t from, uint64_t to) {
+    const uint8_t mine = runtime::CurrentMark();
+    if (mine != 0 && Owner() == mine) [[likely]] {
+      return runtime::RestartableSwap(word_, from, to, owner_, mine);
+    }
+    Enter();
+    return word_.CompareExchangeLo(from, to);
+  }
+  // Whichever of both, as the caller has found.
+  template <bool kLocked>
+  [[nodiscard]] bool SwapLoAs(uint64_t from, uint64_t to) {
+    return kLocked ? SwapLo(from, to) : SwapLoUnlocked(from, to);
+  }
+
+  bool IsOwnedForTest() const { return (Owner() & 1) != 0; }
+
+  // Before anybody else can see it: it may become the calling thread's own.
+  void BeginYoung() {
+    // Relaxed: released by whatever makes it visible.
+    const uint8_t mine = runtime::CurrentMark();
+    if (mine == 0) return;
+    owner_.word()->store(OwnedAfter() == 0 ? mine : Young(mine),
+                         std::memory_order_relaxed);
+  }
+  // From time to time, when the word has been used so often that, if it is
+  // young still, it was one thread's for so long that a revocation is no great
+  // loss.
+  void EndYoung() {
+    uint8_t young = Owner();
+    const uint8_t mine = runtime::CurrentMark();
+    if (mine == 0 || young != Young(mine)) return;
+    // O1 acq_rel. Lost: somebody has shared it.
+    (void)owner_.compare_exchange(young, mine, std::memory_order_acq_rel);
+  }
+  // Before somebody waits in a seat, of which the word keeps no count. The
+  // caller has found it locked.
+  void CountYoung() {
+    if (Owner() == kShared || ++young_waits_ != OwnedAfter()) [[likely]] {
+      return;
+    }
+    EndYoung();
   }
 
   // Before anybody else can see it.
@@ -352,6 +447,51 @@ class StateWord {
   // made, and the word after that, so it writes P again. Whoever read an older
   // note fails: its version is over.
   runtime::Atomic<uint64_t> place_;
+
+  // StateWord::owner_: who may swap the low half without a lock. A mark m is
+  // odd, from 3 on.
+  //   state      set by                  next          who may act
+  //   young(m)   m, who makes the word   m, kShared    m, with a lock; others:
+  //                                                    share it first
+  //   m          m, after OwnedAfter()   kRevoking     m, restartable or with a
+  //              swaps                                 lock; others: revoke it
+  //   kRevoking  whoever else comes      kShared       whoever comes, m too:
+  //                                                    restart all, share it
+  //   kShared    those; or the start,    (final)       everybody, with a lock
+  //              if m has no mark
+  // A young word is swapped with locks only, so there is nothing to restart.
+  // Nobody else swaps in kRevoking: until somebody has restarted all, m may be
+  // about to store.
+  static constexpr uint8_t kShared = 0;
+  static constexpr uint8_t kRevoking = 1;
+  static constexpr uint8_t Young(uint8_t mark) {
+    return static_cast<uint8_t>(mark - 1);  // of no mark: 255, which is nobody
+  }
+
+  uint8_t Owner() const {
+    if (!runtime::kHasMarks) return kShared;
+    // O1 acquire: who finds it shared is behind the restart; pairs with O1 in
+    // Share().
+    return owner_.load(std::memory_order_acquire);
+  }
+  static bool IsMineOrShared(uint8_t owner) {
+    if (owner == kShared) return true;
+    const uint8_t mine = runtime::CurrentMark();
+    return owner == mine || owner == Young(mine);
+  }
+  // The explorer finds operations that have forgotten to enter. kRevoking: the
+  // owner goes on in one that it has entered before; it is not about to store.
+  void CheckEntered() const {
+#if GOCHAN_INSTRUMENT
+    const uint8_t owner = owner_.word()->load(std::memory_order_relaxed);
+    if (owner != kRevoking && !IsMineOrShared(owner)) std::abort();
+#endif
+  }
+  [[gnu::cold, gnu::noinline]] void Share() const;
+
+  // mutable: who only reads makes it shared as well.
+  mutable runtime::Atomic<uint8_t> owner_;
+  uint8_t young_waits_ = 0;  // m's, while it is young
 };
 
 }  // namespace gochan::internal

@@ -48,15 +48,43 @@ struct FastPath {
 
   template <typename U>
   static bool Put(Core& core, U&& value) {
-    static_assert(noexcept(T(std::forward<U>(value))));
     if (core.capacity_ == 0) return false;
-    const Word word(core.state_.ReadLo(), 0);
+    return core.state_.IsLocked()
+               ? PutIn<true>(core, std::forward<U>(value))
+               : PutUnlocked<U>(core, std::forward<U>(value));
+  }
+
+  static bool Take(Core& core, void* room) {
+    if (core.capacity_ == 0) return false;
+    return core.state_.IsLocked() ? TakeIn<true>(core, room)
+                                  : TakeUnlocked(core, room);
+  }
+
+ private:
+  // The word is owned, or somebody else's (state_word.h).
+  template <typename U>
+  [[gnu::noinline]] static bool PutUnlocked(Core& core, U&& value) {
+    return PutIn<false>(core, std::forward<U>(value));
+  }
+  [[gnu::noinline]] static bool TakeUnlocked(Core& core, void* room) {
+    return TakeIn<false>(core, room);
+  }
+
+  template <bool kLocked, typename U>
+  [[gnu::always_inline]] static inline bool PutIn(Core& core, U&& value) {
+    static_assert(noexcept(T(std::forward<U>(value))));
+    StateWord& state = core.state_;
+    if (!kLocked) state.Enter();
+    const Word word(state.ReadLo(), 0);
     if (word.closed() || word.busy() || word.size() >= core.capacity_) {
       return false;
     }
-    if (!core.state_.SwapLo(word.lo(), word.Put().lo())) [[unlikely]] {
+    if (!state.SwapLoAs<kLocked>(word.lo(), word.Put().lo())) [[unlikely]] {
       runtime::ContentionPause();
       return false;
+    }
+    if (kLocked && IsTimeToOwn(word.send())) [[unlikely]] {
+      state.EndYoung();
     }
     if constexpr (!std::is_same_v<T, Unit>) {
       Slot slot(core.slots_, kStride, core.mask_, word.send());
@@ -67,11 +95,13 @@ struct FastPath {
     return true;
   }
 
-  static bool Take(Core& core, void* room) {
-    if (core.capacity_ == 0) return false;
-    const Word word(core.state_.ReadLo(), 0);
+  template <bool kLocked>
+  [[gnu::always_inline]] static inline bool TakeIn(Core& core, void* room) {
+    StateWord& state = core.state_;
+    if (!kLocked) state.Enter();
+    const Word word(state.ReadLo(), 0);
     if (word.busy() || word.size() == 0) return false;
-    if (!core.state_.SwapLo(word.lo(), word.Take().lo())) [[unlikely]] {
+    if (!state.SwapLoAs<kLocked>(word.lo(), word.Take().lo())) [[unlikely]] {
       runtime::ContentionPause();
       return false;
     }

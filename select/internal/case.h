@@ -89,7 +89,7 @@ inline bool NoneReady(const Watched* cases, std::size_t n) {
   if (channels < 2) return true;  // judged at one instant as it is
   for (std::size_t i = 0; i < n; ++i) {
     if (cases[i].what == Watched::What::kChannel &&
-        cases[i].core->Look(false).lo() != seen[i]) {
+        cases[i].core->LookAgain() != seen[i]) {
       return false;
     }
   }

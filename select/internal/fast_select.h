@@ -34,24 +34,45 @@ inline constexpr bool kPolledByType =
     sizeof...(Cases) <= kFewTyped &&
     (... && requires { std::remove_cvref_t<Cases>::kTyped; });
 
-// One case and a default: how a loop looks whether its context has ended.
 template <typename... Cases>
-inline constexpr bool kOneAndDefault =
-    sizeof...(Cases) == 2 && kPolledByType<Cases...> &&
+inline constexpr bool kHasDefault =
     (... || kIsDefault<std::remove_cvref_t<Cases>>);
 
-// The default's number if the other case is idle, which is judged at one
-// instant; else kNoCase. No call: this is all that such a loop costs.
-template <typename A, typename B>
-[[gnu::always_inline]] inline std::size_t DefaultIfIdle(A& a, B& b) {
-  const Watched first = a.Watch();
-  const Watched second = b.Watch();
-  const bool is_first = first.what == Watched::What::kDefault;
-  const Watched& other = is_first ? second : first;
-  const bool idle =
-      other.what == Watched::What::kNever ||
-      (other.what == Watched::What::kChannel && other.LooksIdle());
-  return idle ? (is_first ? 0 : 1) : kNoCase;
+// Is this case not ready, for sure? `*seen`: the word that says so.
+template <typename C>
+[[gnu::always_inline]] inline bool SeesIdle(const C& c, uint64_t* seen) {
+  if constexpr (kIsDefault<std::remove_cvref_t<C>>) return true;
+  const Watched watched = c.Watch();
+  if (watched.what == Watched::What::kNever) return true;
+  if (watched.what == Watched::What::kUnknown) return false;
+  const Word word = watched.core->Look(false);
+  *seen = word.lo();
+  return watched.core->IsIdleFor(watched.dir, word);
+}
+template <typename C>
+[[gnu::always_inline]] inline bool SeesTheSame(const C& c, uint64_t seen) {
+  if constexpr (kIsDefault<std::remove_cvref_t<C>>) return true;
+  const Watched watched = c.Watch();
+  return watched.what == Watched::What::kNever ||
+         watched.core->LookAgain() == seen;
+}
+
+// The number of the default if no other case is ready, as NoneReady() in case.h
+// finds out; else kNoCase. No call: this is all that a loop costs which looks
+// now and then whether it is to end.
+template <typename... Cases>
+[[gnu::always_inline]] inline std::size_t DefaultIfIdle(const Cases&... cases) {
+  uint64_t seen[sizeof...(Cases)] = {};
+  std::size_t i = 0;
+  if (!(... && SeesIdle(cases, &seen[i++]))) return kNoCase;
+  if constexpr (sizeof...(Cases) >
+                2) {  // one is judged at one instant as it is
+    i = 0;
+    if (!(... && SeesTheSame(cases, seen[i++]))) return kNoCase;
+  }
+  i = 0;
+  (void)(... || (kIsDefault<std::remove_cvref_t<Cases>> || (++i, false)));
+  return i;
 }
 
 // One of the bits that are set, each as likely as the others. (Counted by hand:
@@ -75,7 +96,6 @@ template <Order kOrder, typename... Cases>
 [[gnu::noinline]] Tried TryTyped(Cases&... cases) {
   constexpr std::size_t kCases = sizeof...(Cases);
   const Watched watched[kCases] = {cases.Watch()...};
-  std::size_t default_case = kNoCase;
   uint32_t channels = 0;  // bit by case
   for (std::size_t i = 0; i < kCases; ++i) {
     switch (watched[i].what) {
@@ -85,15 +105,10 @@ template <Order kOrder, typename... Cases>
         channels |= 1u << i;
         break;
       case Watched::What::kDefault:
-        default_case = i;
         break;
       case Watched::What::kUnknown:
         return {};
     }
-  }
-  if ((... || kIsDefault<std::remove_cvref_t<Cases>>) &&
-      NoneReady(watched, kCases)) {
-    return {.chosen = default_case};
   }
   uint32_t ready = 0;
   for (std::size_t i = 0; i < kCases; ++i) {
@@ -112,7 +127,7 @@ template <Order kOrder, typename... Cases>
       return {.chosen = static_cast<std::size_t>(k), .outcome = outcome};
     }
   }
-  return {.polled = default_case == kNoCase && channels != 0};
+  return {.polled = !kHasDefault<Cases...> && channels != 0};
 }
 
 // Runs the select; the caller finishes the case that is returned, which came to
@@ -122,11 +137,11 @@ template <Order kOrder, typename... Cases>
 [[gnu::always_inline]] inline std::size_t SelectByType(Outcome& outcome,
                                                        Cases&... cases) {
   bool polled = false;
-  if constexpr (kOneAndDefault<Cases...>) {
-    const std::size_t chosen = DefaultIfIdle(cases...);
-    if (chosen != kNoCase) return chosen;
-  }
   if constexpr (kPolledByType<Cases...>) {
+    if constexpr (kHasDefault<Cases...>) {
+      const std::size_t chosen = DefaultIfIdle(cases...);
+      if (chosen != kNoCase) return chosen;
+    }
     const Tried tried = TryTyped<kOrder>(cases...);
     if (tried.chosen != kNoCase) {
       outcome = tried.outcome;

@@ -5,7 +5,9 @@
 
 #include <cstdint>
 
+#include "chan/internal/mutation.h"
 #include "gtest/gtest.h"
+#include "runtime/restartable.h"
 
 namespace gochan::internal {
 namespace {
@@ -185,6 +187,58 @@ TEST(StateWordTest, ANoteIsMadeOnceAndByTheOldOne) {
   EXPECT_FALSE(state.TailOf(seated, &tail)) << "it is old";
   EXPECT_TRUE(state.TailOf(state.ReadExact(), &tail));
   EXPECT_EQ(tail, 6u);
+}
+
+// Whoever comes second shares it; who has no mark never owns one.
+TEST(StateWordTest, IsOwnedUntilSomebodyElseEnters) {
+  const uint8_t mark = runtime::MarkOf(3);
+  runtime::SetCurrentMark(mark);
+  StateWord state;
+  state.Init(Word::Preset(5, true, 9));
+  state.BeginYoung();
+  EXPECT_TRUE(state.IsLocked());
+  EXPECT_FALSE(state.IsOwnedForTest());
+  state.EndYoung();
+  EXPECT_EQ(state.IsOwnedForTest(), mark != 0);
+  EXPECT_EQ(state.IsLocked(), mark == 0);
+  const Word start(state.ReadLo(), 0);
+  EXPECT_TRUE(state.SwapLoUnlocked(start.lo(), start.Put().lo()));
+  EXPECT_FALSE(state.SwapLoUnlocked(start.lo(), start.Put().lo()));
+  EXPECT_EQ(state.Read().send(), 6u);
+  state.Enter();
+  EXPECT_EQ(state.IsOwnedForTest(), mark != 0) << "it is mine already";
+
+  runtime::SetCurrentMark(runtime::MarkOf(4));
+  EXPECT_EQ(Word(state.PeekLo(), 0).busy(), mark != 0) << "not plain";
+  state.Enter();
+  EXPECT_FALSE(state.IsOwnedForTest());
+  EXPECT_TRUE(state.IsLocked());
+  EXPECT_EQ(Word(state.PeekLo(), 0).send(), 6u);
+
+  runtime::SetCurrentMark(mark);
+  state.EndYoung();
+  EXPECT_FALSE(state.IsOwnedForTest()) << "once and for ever";
+  const Word shared(state.ReadLo(), 0);
+  EXPECT_TRUE(state.SwapLoUnlocked(shared.lo(), shared.Take().lo()));
+  runtime::SetCurrentMark(0);
+}
+
+TEST(StateWordTest, ItsOwnersYoungOneIsSharedByOthersWithoutMore) {
+  const uint8_t mark = runtime::MarkOf(3);
+  runtime::SetCurrentMark(mark);
+  StateWord state;
+  state.BeginYoung();
+  for (uint32_t i = 1; i < OwnedAfter(); ++i) state.CountYoung();
+  EXPECT_FALSE(state.IsOwnedForTest());
+  state.CountYoung();
+  EXPECT_EQ(state.IsOwnedForTest(), mark != 0);
+  StateWord young;
+  young.BeginYoung();
+  runtime::SetCurrentMark(0);
+  EXPECT_EQ(young.IsLocked(), mark == 0);
+  young.Enter();
+  EXPECT_TRUE(young.IsLocked());
+  EXPECT_FALSE(young.IsOwnedForTest());
 }
 
 TEST(StateWordTest, SwapFailsIfEitherHalfHasChanged) {

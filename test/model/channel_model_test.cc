@@ -295,7 +295,7 @@ TEST(Model, PartiesThatPublishThemselves) {
 // of them in the quick form.
 void PlainFamily(int capacity, int parties, int length, int stride,
                  const Effort& effort, const std::string& suffix = "",
-                 bool queue_only = false) {
+                 WorldSpec (*form)(WorldSpec) = nullptr) {
   const std::vector<std::vector<Op>> programs = Programs(
       {Send(0), Recv(0), TrySend(0), TryRecv(0), Close(0), Len(0)}, length);
   Family family("plain " + std::to_string(capacity) + " x" +
@@ -318,8 +318,11 @@ void PlainFamily(int capacity, int parties, int length, int stride,
                if (closes > 1 || blocking == 0 || ops > 8) return;
                if (n++ % (Full() ? 1 : stride) != 0) return;
                WorldSpec spec = MakeWorld({capacity}, chosen);
-               spec.name += suffix;
-               spec.queue_only = queue_only;
+               if (form != nullptr) {
+                 spec = form(std::move(spec));
+               } else {
+                 spec.name += suffix;
+               }
                family.Add(std::move(spec), effort);
              });
 }
@@ -340,9 +343,9 @@ TEST(ModelFamily, PlainThreePartiesOfOne) {
   PlainFamily(1, 3, 1, 1, {.preemptions = 2});
 }
 TEST(ModelFamily, PlainThreePartiesInTheQueue) {
-  PlainFamily(1, 3, 1, 2, {.preemptions = 2}, " queue", /*queue_only=*/true);
+  PlainFamily(1, 3, 1, 2, {.preemptions = 2}, " queue", &QueueOnly);
   PlainFamily(2, 3, 1, 3, {.preemptions = 1, .freezes = 1}, " queue frozen",
-              /*queue_only=*/true);
+              &QueueOnly);
 }
 TEST(ModelFamily, PlainThreePartiesOfTwoOperations) {
   for (const int capacity : {0, 1, 2}) {
@@ -352,6 +355,16 @@ TEST(ModelFamily, PlainThreePartiesOfTwoOperations) {
 TEST(ModelFamily, PlainFrozen) {
   for (const int capacity : {0, 1, 2}) {
     PlainFamily(capacity, 3, 1, 2, {.preemptions = 1, .freezes = 1}, " frozen");
+  }
+}
+
+TEST(ModelFamily, PlainOwned) {
+  for (const int capacity : {0, 1, 2}) {
+    PlainFamily(capacity, 2, 2, 7, {.preemptions = 3}, " owned", &Owned);
+    PlainFamily(capacity, 2, 2, 7, {.preemptions = 2}, " young", &Young);
+    PlainFamily(capacity, 3, 1, 3, {.preemptions = 2}, " owned", &Owned);
+    PlainFamily(capacity, 3, 1, 3, {.preemptions = 1, .freezes = 1},
+                " owned frozen", &Owned);
   }
 }
 
@@ -374,6 +387,12 @@ TEST(ModelFamily, FourPartiesAtRandom) {
       spec.name += " random";
       CheckRandomly(std::move(spec), 4'000);
       spec = MakeWorld({capacity}, parties);
+      spec.name += " random frozen";
+      CheckRandomly(std::move(spec), 2'000, /*freezes=*/1);
+      spec = Owned(MakeWorld({capacity}, parties));
+      spec.name += " random";
+      CheckRandomly(std::move(spec), 4'000);
+      spec = Young(MakeWorld({capacity}, parties));
       spec.name += " random frozen";
       CheckRandomly(std::move(spec), 2'000, /*freezes=*/1);
     }

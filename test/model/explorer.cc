@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
+#include "runtime/restartable.h"
 #include "runtime/sanitizers.h"
 
 namespace gochan::model {
@@ -166,12 +167,22 @@ void Explorer::SwitchTo(int f) {
   Fiber& from = current_ == kNobody ? main_ : fibers_[current_].fiber;
   current_ = f;
   runtime::current_party = fibers_[f].party.get();
+  runtime::SetCurrentMark(fibers_[f].mark);
   Fiber::Switch(from, fibers_[f].fiber);
+}
+
+void Explorer::GiveMarks() {
+  for (int p = 0; p < kMaxParties; ++p) fibers_[p].mark = NextMark();
+}
+
+uint8_t Explorer::NextMark() {
+  return marks_ < runtime::kMarks ? runtime::MarkNumber(marks_++) : 0;
 }
 
 void Explorer::LeaveToMain() {
   Fiber& from = fibers_[current_].fiber;
   current_ = kNobody;
+  runtime::SetCurrentMark(0);
   Fiber::Switch(from, main_);
 }
 
@@ -330,11 +341,16 @@ uint32_t Explorer::SleepHere(runtime::ParkSlot& slot, runtime::Publish publish,
     publisher.publish = publish;
     publisher.publish_arg = arg;
     publisher.history = Mix(self.history, 0x9b);
+    publisher.mark = self.mark;
     publisher.fiber.Start(&FiberMain, this);
   }
   self.state = State::kAsleep;
   self.parked = (publish == nullptr || self_publish_) && !Woken(p);
   Reschedule();
+  if (self.mark != 0 && fibers_[p + kMaxParties].state != State::kIdle) {
+    self.mark = NextMark();  // it goes on elsewhere
+    runtime::SetCurrentMark(self.mark);
+  }
   self.parked = false;
   const uint32_t result =
       Woken(p) ? ResultOf(slot) : runtime::ParkSlot::kPending;
@@ -752,6 +768,7 @@ void Explorer::Reset(Scenario& scenario) {
   preemptions_left_ = preemption_bound_;
   freezes_left_ = freeze_bound_;
   frozen_ = kNobody;
+  marks_ = 0;
   pruned_ = false;
   error_.clear();
   current_ = kNobody;
@@ -770,6 +787,7 @@ void Explorer::Reset(Scenario& scenario) {
     fiber.deadline_passed = false;
     fiber.sleep_results.clear();
     fiber.history = Mix(0x5eed, f);
+    fiber.mark = 0;
     fiber.party->random = runtime::Random(f + 1);
     if (f < scenario.parties()) {
       fiber.state = State::kReady;

@@ -185,6 +185,11 @@ class Explorer {
 
   runtime::Party& PartyOf(int p) { return *fibers_[p].party; }
 
+  // In Scenario::SetUp(): the parties are threads with marks of their own
+  // (runtime/restartable.h). A publisher has that of its party, which goes on
+  // with another if it is woken before that has ended.
+  void GiveMarks();
+
  private:
   static constexpr int kFibers = 2 * kMaxParties + 1;
   static constexpr int kObserver = 2 * kMaxParties;
@@ -217,6 +222,7 @@ class Explorer {
     void* publish_arg = nullptr;
     uint64_t history = 0;  // the hash of its last step
     int priority = 0;
+    uint8_t mark = 0;
   };
 
   struct Alternative {
@@ -260,6 +266,7 @@ class Explorer {
   void CollectAlternatives();
   bool SeenBefore();
   void SwitchTo(int f);
+  uint8_t NextMark();
   void LeaveToMain();
   void RunFibers();
   [[noreturn]] void EndFiber();
@@ -294,6 +301,7 @@ class Explorer {
   int freezes_left_ = 0;
   bool self_publish_ = false;
   int frozen_ = kNobody;
+  int marks_ = 0;  // given in this schedule
   uint32_t mask_ = kEverybody;
   bool drain_deadlines_ = true;
   bool one_operation_ = false;

@@ -235,6 +235,18 @@ WorldSpec QueueOnly(WorldSpec spec) {
   return spec;
 }
 
+WorldSpec Owned(WorldSpec spec) {
+  spec.name += " owned";
+  spec.owned_after = 0;
+  return spec;
+}
+
+WorldSpec Young(WorldSpec spec) {
+  spec.name += " young";
+  spec.owned_after = 1;
+  return spec;
+}
+
 WorldSpec RecycledUnderTheHead() {
   WorldSpec spec =
       QueueOnly(MakeWorld({1, 1}, {{Recv(0), Recv(1)},

@@ -128,6 +128,23 @@ TEST(Mutants, ServeBounced) {
   ExpectCaught(Mutant::kServeBounced,
                {{TurnedRound(Recv(0))}, {TurnedRound(SelectTimeout({R(0)}))}});
 }
+// L53: another party comes while the owner is about to store.
+WorldSpec Visited() {
+  return Owned(
+      MakeWorld({2}, {{Send(0), TrySend(0), TrySend(0)}, {TryRecv(0)}}));
+}
+TEST(Mutants, NoRestart) {
+  ExpectCaught(Mutant::kNoRestart, {{Visited()}});
+  ExpectCaught(
+      Mutant::kNoRestart,
+      {{Owned(MakeWorld({0}, {{Send(0), Send(0)}, {Recv(0), Recv(0)}}))}});
+}
+TEST(Mutants, ShareAtOnce) {
+  ExpectCaught(Mutant::kShareAtOnce,
+               {{Owned(MakeWorld({2}, {{Send(0), TrySend(0), TrySend(0)},
+                                       {TryRecv(0)},
+                                       {TryRecv(0)}}))}});
+}
 TEST(Mutants, SeatAlone) {
   ExpectCaught(Mutant::kSeatAlone,
                {{MakeWorld({1}, {{Recv(0)}, {Recv(0)}, {Send(0), Send(0)}})}});

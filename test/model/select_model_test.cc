@@ -384,6 +384,12 @@ TEST(ModelFamily, SelectsAtRandom) {
       spec = MakeWorld({capacity, 1}, parties);
       spec.name += " random frozen";
       CheckRandomly(std::move(spec), 2'000, /*freezes=*/1);
+      spec = Owned(MakeWorld({capacity, 1}, parties));
+      spec.name += " random";
+      CheckRandomly(std::move(spec), 4'000);
+      spec = Young(MakeWorld({capacity, 1}, parties));
+      spec.name += " random frozen";
+      CheckRandomly(std::move(spec), 2'000, /*freezes=*/1);
     }
   }
 }

@@ -17,6 +17,7 @@
 #include "chan/internal/waiter.h"
 #include "chan/internal/waiter_queue.h"
 #include "chan/panic.h"
+#include "runtime/restartable.h"
 #include "test/model/core_memory.h"
 
 namespace gochan::model {
@@ -128,7 +129,13 @@ void World::SetUp(Explorer& explorer) {
   dones_.assign(spec_.chans.size(), nullptr);
   Token::ResetCounts();
   internal::no_ring_seat = spec_.queue_only;
+  if (spec_.owned_after >= 0) {
+    internal::owned_after = static_cast<uint32_t>(spec_.owned_after);
+    explorer.GiveMarks();
+    runtime::SetCurrentMark(runtime::MarkNumber(0));
+  }
   MakeChannels();
+  runtime::SetCurrentMark(0);
   ForgetSubscriptions(explorer, parties());
   current_.assign(spec_.parties.size(), -1);
   history_ = History();

@@ -98,6 +98,9 @@ struct WorldSpec {
   uint64_t skip_places = 0;
   // Nobody sits on a buffered channel: all wait in the queue.
   bool queue_only = false;
+  // From 0 on: channels are made by party 0, whose own they become after so
+  // many uses.
+  int owned_after = -1;
 };
 
 class World : public Scenario {
