@@ -132,7 +132,7 @@ class Selecting {
 
     Core* core;
     uint32_t chosen[2] = {kNobody, kNobody};  // the case that waits, by Dir
-    Enrolment enrolment;
+    Enrolment enrolment = {};
   };
   // A case with a channel, by which they are sorted.
   class Key {
