@@ -40,7 +40,7 @@ inline constexpr bool kHasDefault =
 
 // Is this case not ready, for sure? `*seen`: the word that says so.
 template <typename C>
-[[gnu::always_inline]] inline bool SeesIdle(const C& c, uint64_t* seen) {
+[[gnu::always_inline]] inline bool SeesIdle(C& c, uint64_t* seen) {
   if constexpr (kIsDefault<std::remove_cvref_t<C>>) return true;
   const Watched watched = c.Watch();
   if (watched.what == Watched::What::kNever) return true;
@@ -50,7 +50,7 @@ template <typename C>
   return watched.core->IsIdleFor(watched.dir, word);
 }
 template <typename C>
-[[gnu::always_inline]] inline bool SeesTheSame(const C& c, uint64_t seen) {
+[[gnu::always_inline]] inline bool SeesTheSame(C& c, uint64_t seen) {
   if constexpr (kIsDefault<std::remove_cvref_t<C>>) return true;
   const Watched watched = c.Watch();
   return watched.what == Watched::What::kNever ||
@@ -61,7 +61,7 @@ template <typename C>
 // finds out; else kNoCase. No call: this is all that a loop costs which looks
 // now and then whether it is to end.
 template <typename... Cases>
-[[gnu::always_inline]] inline std::size_t DefaultIfIdle(const Cases&... cases) {
+[[gnu::always_inline]] inline std::size_t DefaultIfIdle(Cases&... cases) {
   uint64_t seen[sizeof...(Cases)] = {};
   std::size_t i = 0;
   if (!(... && SeesIdle(cases, &seen[i++]))) return kNoCase;
