@@ -79,7 +79,9 @@ def count(args, say):
              "depend on how busy the machine is. Differences between a long "
              "and a short run. Written by `bench/compare.py --count`.", "",
              f"- commit: {commit()}",
-             f"- compiler: {ours.versions()}"]
+             f"- compiler: {ours.versions()}",
+             "- valgrind has no restartable sequences, so channels are counted "
+             "as if shared by several workers"]
     lines += [f"- not counted: {text}" for text in absent]
     lines += ["", "| workload | " + " | ".join(w for w, _, _ in ways) + " |",
               "|---" + "|--:" * len(ways) + "|"]

@@ -267,6 +267,20 @@ TEST(Model, L52ANoteIsMadeWhileTheQueueMovesOn) {
   Check(std::move(spec));
 }
 
+TEST(Model, L53OthersComeWhileItsOwnerIsAboutToStore) {
+  for (const int capacity : {0, 1, 2}) {
+    for (const Parties& parties :
+         {Parties{{TrySend(0), TrySend(0), TrySend(0)}, {TryRecv(0)}},
+          Parties{{Send(0), Send(0)}, {Recv(0), Recv(0)}},
+          Parties{{Recv(0), Recv(0)}, {Send(0)}, {Send(0)}},
+          Parties{{TrySend(0), TryRecv(0)}, {TrySend(0)}, {Len(0)}}}) {
+      Check(Owned(MakeWorld({capacity}, parties)), {.seconds = 0.4});
+      Check(Owned(MakeWorld({capacity}, parties)),
+            {.preemptions = 1, .freezes = 1, .seconds = 0.4});
+    }
+  }
+}
+
 // -----------------------------------------------------------------------------
 // Threads publish themselves
 // -----------------------------------------------------------------------------

@@ -128,7 +128,7 @@ TEST(Mutants, ServeBounced) {
   ExpectCaught(Mutant::kServeBounced,
                {{TurnedRound(Recv(0))}, {TurnedRound(SelectTimeout({R(0)}))}});
 }
-// L53: another party comes while the owner is about to store.
+// L53.
 WorldSpec Visited() {
   return Owned(
       MakeWorld({2}, {{Send(0), TrySend(0), TrySend(0)}, {TryRecv(0)}}));
