@@ -126,19 +126,13 @@ class RWMutex {
  private:
   // state_ = { readers:29 reader_waits:1 writer_waits:1 writer:1 }
   //
-  //   field         set by                    cleared by             means
-  //   writer        who takes it;             the writer             held for
-  //                 who hands it over                                writing
-  //   writer_waits  who is about to sleep     who leaves last, in    perhaps
-  //   one
-  //                                           the lot                sleeps
-  //   reader_waits  who is about to sleep     the same               perhaps
-  //   some
-  //                                                                  sleep
-  //   readers       +1 by a reader that       -1 by that reader      so many
-  //   hold
-  //                 comes; by who lets them                          it
-  //                 in
+  //   field         set by                   cleared by          means
+  //   writer        who takes it, or hands   the writer          held to write
+  //                 it over
+  //   writer_waits  who is about to sleep    who leaves last     one may sleep
+  //   reader_waits  who is about to sleep    who leaves last     some may sleep
+  //   readers       +1 by a reader that      -1 by that reader   its holders
+  //                 comes, or who lets it in
   //
   // Free is 0: who sets a bit for a waiter does so in a word that shows whom it
   // waits for, and who leaves last clears both, or leaves them to whom it hands
