@@ -510,7 +510,6 @@ bool Core::TakeAndAdmit(const Word& word, void* room) {
 // `*found`: the state in which the channel was unready; read with both halves
 // if `exact`.
 Outcome Core::TrySendIn(void* value, Mover move, Word* found, bool exact) {
-  state_.Enter();
   for (;;) {
     const Word word = exact ? state_.ReadExact() : state_.Read();
     if (const Mismatch m = MismatchOf(word); m != Mismatch::kNone) {
@@ -544,7 +543,6 @@ Outcome Core::TrySendIn(void* value, Mover move, Word* found, bool exact) {
 }
 
 Outcome Core::TryRecvIn(void* room, Word* found, bool exact) {
-  state_.Enter();
   for (;;) {
     const Word word = exact ? state_.ReadExact() : state_.Read();
     if (const Mismatch m = MismatchOf(word); m != Mismatch::kNone) {
@@ -609,10 +607,12 @@ Outcome Core::TryRecv(void* room) {
 }
 
 Outcome Core::TrySend(void* value, Mover move, Word* unready) {
+  state_.Enter();
   return TrySendIn(value, move, unready, true);
 }
 
 Outcome Core::TryRecv(void* room, Word* unready) {
+  state_.Enter();
   return TryRecvIn(room, unready, true);
 }
 

@@ -43,8 +43,8 @@ template <typename C>
 [[gnu::always_inline]] inline bool SeesIdle(C& c, uint64_t* seen) {
   if constexpr (kIsDefault<std::remove_cvref_t<C>>) return true;
   const Watched watched = c.Watch();
-  if (watched.what == Watched::What::kNever) return true;
   if (watched.what == Watched::What::kUnknown) return false;
+  if (watched.core == nullptr) return true;  // it is never ready
   const Word word = watched.core->Look(false);
   *seen = word.lo();
   return watched.core->IsIdleFor(watched.dir, word);
@@ -53,8 +53,7 @@ template <typename C>
 [[gnu::always_inline]] inline bool SeesTheSame(C& c, uint64_t seen) {
   if constexpr (kIsDefault<std::remove_cvref_t<C>>) return true;
   const Watched watched = c.Watch();
-  return watched.what == Watched::What::kNever ||
-         watched.core->LookAgain() == seen;
+  return watched.core == nullptr || watched.core->LookAgain() == seen;
 }
 
 // The number of the default if no other case is ready, as NoneReady() in case.h
