@@ -42,7 +42,7 @@ Chan<int64_t> MakeOwned(std::ptrdiff_t capacity) {
 // Runs `body` as a goroutine and waits for it.
 void OnWorker(const std::function<void()>& body) {
   const Chan<Unit> done = MakeChan<Unit>();
-  Go([&] {
+  Go([&body, done] {  // its own handle: it closes while the caller goes on
     body();
     done.Close();
   });
