@@ -81,7 +81,7 @@ TEST(OwnedChannelTest, WhoeverComesEarlyKeepsItShared) {
 TEST(OwnedChannelTest, OthersSendWhileItsOwnerGoesOn) {
   constexpr int kOthers = 2;
   constexpr int64_t kValues = 400;
-  for (int round = 0; round < Scaled(300); ++round) {
+  for (int round = 0; round < Scaled(100); ++round) {
     OnWorker([round] {
       const Chan<int64_t> ch = MakeOwned(1 + round % 5);
       std::atomic<int> ready{0};
@@ -124,7 +124,7 @@ TEST(OwnedChannelTest, OthersSendWhileItsOwnerGoesOn) {
 // The same unbuffered: the owner's goroutines hand over to each other.
 TEST(OwnedChannelTest, OthersMeetTheOwnersGoroutines) {
   constexpr int64_t kValues = 400;
-  for (int round = 0; round < Scaled(200); ++round) {
+  for (int round = 0; round < Scaled(80); ++round) {
     OnWorker([] {
       const Chan<int64_t> ch = MakeChan<int64_t>();
       const Chan<int64_t> sums = MakeChan<int64_t>(1);
@@ -151,7 +151,7 @@ TEST(OwnedChannelTest, OthersMeetTheOwnersGoroutines) {
 // Looks do not wait for what the owner has in its store buffer, nor may they:
 // of two who send, and then try the other's channel, one at least succeeds.
 TEST(OwnedChannelTest, OneOfTwoSeesTheOther) {
-  for (int round = 0; round < Scaled(2'000); ++round) {
+  for (int round = 0; round < Scaled(500); ++round) {
     OnWorker([] {
       const Chan<int64_t> mine = MakeOwned(1);
       const Chan<int64_t> other = MakeChan<int64_t>(1);
