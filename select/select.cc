@@ -4,7 +4,6 @@
 #include "select/select.h"
 
 #include <cstddef>
-#include <memory>
 #include <new>
 #include <type_traits>
 #include <utility>
@@ -12,6 +11,8 @@
 
 #include "absl/types/span.h"
 #include "chan/panic.h"
+#include "select/internal/case.h"
+#include "select/internal/scratch.h"
 
 namespace gochan {
 
@@ -31,41 +32,15 @@ void BindTo(Case* bound, absl::Span<AnyCase> cases) {
   for (AnyCase& c : cases) new (bound++) Case(AnyCaseAccess::Bind(c));
 }
 
-// A list's bound cases. The thread keeps the room of its last list.
-class Bound {
- public:
-  explicit Bound(absl::Span<AnyCase> cases)
-      : room_(std::exchange(Kept(), Room())) {
-    if (room_.capacity < cases.size()) {
-      room_.memory = std::make_unique<std::byte[]>(cases.size() * sizeof(Case));
-      room_.capacity = cases.size();
-    }
-    BindTo(data(), cases);
-  }
-  ~Bound() { Kept() = std::move(room_); }
-  Case* data() { return reinterpret_cast<Case*>(room_.memory.get()); }
-
- private:
-  struct Room {
-    std::unique_ptr<std::byte[]> memory;
-    std::size_t capacity = 0;
-  };
-  // Not inlined: the party may be on another thread by the second call.
-  [[gnu::noinline]] static Room& Kept() {
-    static thread_local Room kept;
-    return kept;
-  }
-  Room room_;
-};
-
 std::size_t SelectList(absl::Span<AnyCase> cases, Order order) {
   if (cases.size() > kMaxCases) RaisePanic(panics::kTooManyCases);
   std::size_t chosen;
   Outcome outcome;
   {
-    Bound bound(cases);
+    Scratch<Case, 1> bound(cases.size());
+    BindTo(bound.data(), cases);
     chosen = RunSelect(bound.data(), cases.size(), order);
-    outcome = bound.data()[chosen].outcome;
+    outcome = bound[chosen].outcome;
   }
   // The handler may select again, or change the list.
   AnyCaseAccess::Finish(cases[chosen], outcome);

@@ -58,6 +58,18 @@ struct Watched {
   }
 
   bool LooksIdle() const { return core->IsIdleFor(dir, core->Look(false)); }
+  // Is it not ready, for sure? `*seen`: the low word that says so, if there is
+  // a channel. And is that the same still?
+  bool SeesIdle(uint64_t* seen) const {
+    if (what == What::kUnknown) return false;
+    if (core == nullptr) return true;
+    const Word word = core->Look(false);
+    *seen = word.lo();
+    return core->IsIdleFor(dir, word);
+  }
+  bool SeesTheSame(uint64_t seen) const {
+    return core == nullptr || core->LookAgain() == seen;
+  }
 
   Core* core;
   Dir dir;
@@ -78,20 +90,12 @@ inline bool NoneReady(const Watched* cases, std::size_t n) {
   constexpr std::size_t kMost = 8;
   uint64_t seen[kMost];
   if (n > kMost) return false;
-  std::size_t channels = 0;
   for (std::size_t i = 0; i < n; ++i) {
-    if (cases[i].what != Watched::What::kChannel) continue;
-    const Word word = cases[i].core->Look(false);
-    if (!cases[i].core->IsIdleFor(cases[i].dir, word)) return false;
-    seen[i] = word.lo();
-    ++channels;
+    if (!cases[i].SeesIdle(&seen[i])) return false;
   }
-  if (channels < 2) return true;  // judged at one instant as it is
+  if (n < 2) return true;  // judged at one instant as it is
   for (std::size_t i = 0; i < n; ++i) {
-    if (cases[i].what == Watched::What::kChannel &&
-        cases[i].core->LookAgain() != seen[i]) {
-      return false;
-    }
+    if (!cases[i].SeesTheSame(seen[i])) return false;
   }
   return true;
 }

@@ -38,24 +38,6 @@ template <typename... Cases>
 inline constexpr bool kHasDefault =
     (... || kIsDefault<std::remove_cvref_t<Cases>>);
 
-// Is this case not ready, for sure? `*seen`: the word that says so.
-template <typename C>
-[[gnu::always_inline]] inline bool SeesIdle(C& c, uint64_t* seen) {
-  if constexpr (kIsDefault<std::remove_cvref_t<C>>) return true;
-  const Watched watched = c.Watch();
-  if (watched.what == Watched::What::kUnknown) return false;
-  if (watched.core == nullptr) return true;  // it is never ready
-  const Word word = watched.core->Look(false);
-  *seen = word.lo();
-  return watched.core->IsIdleFor(watched.dir, word);
-}
-template <typename C>
-[[gnu::always_inline]] inline bool SeesTheSame(C& c, uint64_t seen) {
-  if constexpr (kIsDefault<std::remove_cvref_t<C>>) return true;
-  const Watched watched = c.Watch();
-  return watched.core == nullptr || watched.core->LookAgain() == seen;
-}
-
 // The number of the default if no other case is ready, as NoneReady() in case.h
 // finds out; else kNoCase. No call: this is all that a loop costs which looks
 // now and then whether it is to end.
@@ -63,11 +45,10 @@ template <typename... Cases>
 [[gnu::always_inline]] inline std::size_t DefaultIfIdle(Cases&... cases) {
   uint64_t seen[sizeof...(Cases)] = {};
   std::size_t i = 0;
-  if (!(... && SeesIdle(cases, &seen[i++]))) return kNoCase;
-  if constexpr (sizeof...(Cases) >
-                2) {  // one is judged at one instant as it is
+  if (!(... && cases.Watch().SeesIdle(&seen[i++]))) return kNoCase;
+  if constexpr (sizeof...(Cases) > 2) {  // else it is one, as in NoneReady()
     i = 0;
-    if (!(... && SeesTheSame(cases, seen[i++]))) return kNoCase;
+    if (!(... && cases.Watch().SeesTheSame(seen[i++]))) return kNoCase;
   }
   i = 0;
   (void)(... || (kIsDefault<std::remove_cvref_t<Cases>> || (++i, false)));
@@ -95,23 +76,13 @@ template <Order kOrder, typename... Cases>
 [[gnu::noinline]] Tried TryTyped(Cases&... cases) {
   constexpr std::size_t kCases = sizeof...(Cases);
   const Watched watched[kCases] = {cases.Watch()...};
-  uint32_t channels = 0;  // bit by case
+  bool may_wait = false;  // for a channel
+  uint32_t ready = 0;     // bit by case
   for (std::size_t i = 0; i < kCases; ++i) {
-    switch (watched[i].what) {
-      case Watched::What::kNever:
-        break;
-      case Watched::What::kChannel:
-        channels |= 1u << i;
-        break;
-      case Watched::What::kDefault:
-        break;
-      case Watched::What::kUnknown:
-        return {};
-    }
-  }
-  uint32_t ready = 0;
-  for (std::size_t i = 0; i < kCases; ++i) {
-    if ((channels >> i & 1) != 0 && !watched[i].LooksIdle()) ready |= 1u << i;
+    if (watched[i].what == Watched::What::kUnknown) return {};
+    if (watched[i].what != Watched::What::kChannel) continue;
+    may_wait = true;
+    if (!watched[i].LooksIdle()) ready |= 1u << i;
   }
   runtime::Party* const party = runtime::CurrentPartyOrNull();
   if (party == nullptr) return {};
@@ -126,7 +97,7 @@ template <Order kOrder, typename... Cases>
       return {.chosen = static_cast<std::size_t>(k), .outcome = outcome};
     }
   }
-  return {.polled = !kHasDefault<Cases...> && channels != 0};
+  return {.polled = !kHasDefault<Cases...> && may_wait};
 }
 
 // Runs the select; the caller finishes the case that is returned, which came to
