@@ -5,15 +5,16 @@
 // alone. The one file with 16-byte assembly.
 //
 //   LoadLo                 the low word
+//   LoadApart              both words, not as they were at one moment
 //   Load                   both words as they were at one moment
 //   CompareExchangeLo      swaps the low word (8 bytes)
 //   CompareExchange        swaps both (16 bytes)
 //   Store                  a loop of CompareExchange
 //
 // Memory ordering: every operation here is seq_cst but LoadLo, which takes an
-// order. Operations of both sizes on one object agree on one total order: each
-// swap of 16 bytes expects the low word too, so a swap of 8 bytes in between
-// makes it fail.
+// order, and LoadApart: acquire. Operations of both sizes on one object agree
+// on one total order: each swap of 16 bytes expects the low word too, so a swap
+// of 8 bytes in between makes it fail.
 //
 // Mixing access sizes is outside the C++ memory model; it is defined by the
 // instruction sets this file is written for, and the compiler sees opaque
@@ -82,6 +83,12 @@ class alignas(16) Atomic128 {
     Step(StepKind::kLoad16, this);
     return LoadNow();
   }
+  // In two pieces: for who knows that nobody has changed them in between.
+  Pair64 LoadApart() const {
+    Step(StepKind::kLoad16, this);
+    return {__atomic_load_n(&pair_.lo, __ATOMIC_ACQUIRE),
+            __atomic_load_n(&pair_.hi, __ATOMIC_ACQUIRE)};
+  }
 
   [[nodiscard]] bool CompareExchange(Pair64& expected, Pair64 desired) {
     Step(StepKind::kRmw16, this);
@@ -97,15 +104,27 @@ class alignas(16) Atomic128 {
     }
   }
 
-  // The low word, for assembly of others (runtime/restartable.h).
+  // For assembly of others (runtime/restartable.h).
   uint64_t* low() { return &pair_.lo; }
+  Pair64* both() { return &pair_; }
 #if GOCHAN_INSTRUMENT
-  // Its step, which is a store if `still()`; release.
+  // Its steps: a load; and a store if `still()`, release.
+  bool Holds(uint64_t lo) const {
+    return LoadLo(std::memory_order_relaxed) == lo;
+  }
+  bool Holds(Pair64 pair) const { return Load() == pair; }
   template <typename F>
-  bool StoreLoIf(uint64_t value, F still) {
+  bool StoreIf(uint64_t lo, F still) {
     Step(StepKind::kStore, this);
     if (!still()) return false;
-    __atomic_store_n(&pair_.lo, value, __ATOMIC_RELEASE);
+    __atomic_store_n(&pair_.lo, lo, __ATOMIC_RELEASE);
+    return true;
+  }
+  template <typename F>
+  bool StoreIf(Pair64 pair, F still) {
+    Step(StepKind::kStore, this);
+    if (!still()) return false;
+    pair_ = pair;
     return true;
   }
 #endif

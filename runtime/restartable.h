@@ -90,10 +90,33 @@ namespace restartable_internal {
 extern constinit std::ptrdiff_t area;
 }  // namespace restartable_internal
 
+// A sequence in assembly: first what describes it to the kernel; then, if
+// %[owner] is %[mine] and all of `checks` pass (they jump to 5 otherwise), the
+// instruction `store`; then `after`. Without interruption from 2 to 3, or else
+// the kernel goes on at 4, behind its signature.
+#define GOCHAN_RESTARTABLE_SEQUENCE(checks, store, after) \
+  ".pushsection __rseq_cs, \"aw?\", @progbits\n\t"        \
+  ".balign 32\n"                                          \
+  "1:\t.long 0, 0\n\t"                                    \
+  ".quad 2f, 3f - 2f, 4f\n\t"                             \
+  ".popsection\n\t"                                       \
+  "leaq 1b(%%rip), %[scratch]\n\t"                        \
+  "movq %[scratch], %%fs:8(%[area])\n"                    \
+  "2:\tcmpb %[mine], %[owner]\n\t"                        \
+  "jne 5f\n\t" checks store                               \
+  "\n"                                                    \
+  "3:\tmovb $1, %b[stored]\n\t" after                     \
+  "5:\n\t"                                                \
+  ".pushsection __rseq_failure, \"ax?\", @progbits\n\t"   \
+  ".byte 0x0f, 0xb9, 0x3d\n\t"                            \
+  ".long 0x53053053\n"                                    \
+  "4:\tjmp 5b\n\t"                                        \
+  ".popsection"
+
 // RestartableSwap()
 //
-// `word`'s low half: `from` -> `to`, if `owner` is `mine`. False also if it was
-// interrupted: look again.
+// `word`'s low half, or both: `from` -> `to`, if `owner` is `mine`. False also
+// if it was interrupted: look again.
 //
 // Memory ordering: release and acquire, as every store and load of this
 // processor; the owner's own order is the program's. No fence: what the owner
@@ -102,38 +125,101 @@ extern constinit std::ptrdiff_t area;
 [[nodiscard, gnu::always_inline]] inline bool RestartableSwap(
     Atomic128& word, uint64_t from, uint64_t to, const Atomic<uint8_t>& owner,
     uint8_t mine) {
-  bool swapped = false;
+  bool stored = false;
   uintptr_t scratch;
-  // 1: the sequence's description; 2 to 3: the sequence, which ends with the
-  // store; 4: where the kernel goes instead, behind its signature.
   // (Inline: it is short, though the compiler counts its lines.)
   asm volatile inline(
-      ".pushsection __rseq_cs, \"aw?\", @progbits\n\t"
-      ".balign 32\n"
-      "1:\t.long 0, 0\n\t"
-      ".quad 2f, 3f - 2f, 4f\n\t"
-      ".popsection\n\t"
-      "leaq 1b(%%rip), %[scratch]\n\t"
-      "movq %[scratch], %%fs:8(%[area])\n"
-      "2:\tcmpb %[mine], %[owner]\n\t"
-      "jne 5f\n\t"
-      "cmpq %[from], %[word]\n\t"
-      "jne 5f\n\t"
-      "movq %[to], %[word]\n"
-      "3:\tmovb $1, %b[swapped]\n"
-      "5:\n\t"
-      ".pushsection __rseq_failure, \"ax?\", @progbits\n\t"
-      ".byte 0x0f, 0xb9, 0x3d\n\t"
-      ".long 0x53053053\n"
-      "4:\tjmp 5b\n\t"
-      ".popsection"
-      : [swapped] "+&q"(swapped), [scratch] "=&r"(scratch),
-        [word] "+m"(*word.low())
+      GOCHAN_RESTARTABLE_SEQUENCE("cmpq %[from], %[word]\n\t"
+                                  "jne 5f\n\t",
+                                  "movq %[to], %[word]", "")
+      :
+      [stored] "+&q"(stored), [scratch] "=&r"(scratch), [word] "+m"(*word.low())
       : [owner] "m"(*owner.word()), [mine] "q"(mine), [from] "r"(from),
         [to] "r"(to), [area] "r"(restartable_internal::area)
       : "memory", "cc");
-  return swapped;
+  return stored;
 }
+
+[[nodiscard, gnu::always_inline]] inline bool RestartableSwap(
+    Atomic128& word, Pair64 from, Pair64 to, const Atomic<uint8_t>& owner,
+    uint8_t mine) {
+  bool stored = false;
+  uintptr_t scratch;
+  const __m128i both = _mm_set_epi64x(static_cast<long long>(to.hi),
+                                      static_cast<long long>(to.lo));
+  asm volatile inline(GOCHAN_RESTARTABLE_SEQUENCE("cmpq %[lo], %[word]\n\t"
+                                                  "jne 5f\n\t"
+                                                  "cmpq %[hi], 8+%[word]\n\t"
+                                                  "jne 5f\n\t",
+                                                  "movdqa %[both], %[word]", "")
+                      : [stored] "+&q"(stored), [scratch] "=&r"(scratch),
+                        [word] "+m"(*word.both())
+                      : [owner] "m"(*owner.word()), [mine] "q"(mine),
+                        [lo] "r"(from.lo), [hi] "r"(from.hi), [both] "x"(both),
+                        [area] "r"(restartable_internal::area)
+                      : "memory", "cc");
+  return stored;
+}
+
+// The same of a plain word.
+[[nodiscard, gnu::always_inline]] inline bool RestartableSwap(
+    Atomic<uint64_t>& word, uint64_t from, uint64_t to,
+    const Atomic<uint8_t>& owner, uint8_t mine) {
+  bool stored = false;
+  uintptr_t scratch;
+  asm volatile inline(
+      GOCHAN_RESTARTABLE_SEQUENCE("cmpq %[from], %[word]\n\t"
+                                  "jne 5f\n\t",
+                                  "movq %[to], %[word]", "")
+      : [stored] "+&q"(stored), [scratch] "=&r"(scratch),
+        [word] "+m"(*word.word())
+      : [owner] "m"(*owner.word()), [mine] "q"(mine), [from] "r"(from),
+        [to] "r"(to), [area] "r"(restartable_internal::area)
+      : "memory", "cc");
+  return stored;
+}
+
+[[nodiscard, gnu::always_inline]] inline bool RestartableSwap(
+    Atomic<uint32_t>& word, uint32_t from, uint32_t to,
+    const Atomic<uint8_t>& owner, uint8_t mine) {
+  bool stored = false;
+  uintptr_t scratch;
+  asm volatile inline(
+      GOCHAN_RESTARTABLE_SEQUENCE("cmpl %[from], %[word]\n\t"
+                                  "jne 5f\n\t",
+                                  "movl %[to], %[word]", "")
+      : [stored] "+&q"(stored), [scratch] "=&r"(scratch),
+        [word] "+m"(*word.word())
+      : [owner] "m"(*owner.word()), [mine] "q"(mine), [from] "ri"(from),
+        [to] "ri"(to), [area] "r"(restartable_internal::area)
+      : "memory", "cc");
+  return stored;
+}
+
+// RestartableAdd()
+//
+// Adds to a number that others change as they change such a word: with a lock,
+// once the owner is nobody any more. `*zero`: it has become 0. False: nothing
+// was added.
+[[nodiscard, gnu::always_inline]] inline bool RestartableAdd(
+    Atomic<uint32_t>& number, uint32_t delta, const Atomic<uint8_t>& owner,
+    uint8_t mine, bool* zero) {
+  bool stored = false;
+  bool is_zero = false;
+  uintptr_t scratch;
+  asm volatile inline(
+      GOCHAN_RESTARTABLE_SEQUENCE("", "addl %[delta], %[number]",
+                                  "sete %b[is_zero]\n\t")
+      : [stored] "+&q"(stored), [is_zero] "+&q"(is_zero),
+        [scratch] "=&r"(scratch), [number] "+m"(*number.word())
+      : [owner] "m"(*owner.word()), [mine] "q"(mine), [delta] "ri"(delta),
+        [area] "r"(restartable_internal::area)
+      : "memory", "cc");
+  *zero = is_zero;
+  return stored;
+}
+
+#undef GOCHAN_RESTARTABLE_SEQUENCE
 
 #elif GOCHAN_INSTRUMENT
 
@@ -142,25 +228,58 @@ extern constinit Atomic<uint64_t> restarts;
 
 // The same in steps that a schedule explorer can order; who was interrupted
 // between two of them fails before it stores.
-[[nodiscard]] inline bool RestartableSwap(Atomic128& word, uint64_t from,
-                                          uint64_t to,
+template <typename Value>
+[[nodiscard]] inline bool RestartableSwap(Atomic128& word, Value from, Value to,
+                                          const Atomic<uint8_t>& owner,
+                                          uint8_t mine) {
+  const uint64_t before = restarts.load(std::memory_order_relaxed);
+  if (owner.load(std::memory_order_relaxed) != mine || !word.Holds(from)) {
+    return false;
+  }
+  return word.StoreIf(to, [before] {
+    return restarts.word()->load(std::memory_order_relaxed) == before;
+  });
+}
+
+template <typename T>
+[[nodiscard]] inline bool RestartableSwap(Atomic<T>& word, T from, T to,
                                           const Atomic<uint8_t>& owner,
                                           uint8_t mine) {
   const uint64_t before = restarts.load(std::memory_order_relaxed);
   if (owner.load(std::memory_order_relaxed) != mine ||
-      word.LoadLo(std::memory_order_relaxed) != from) {
+      word.load(std::memory_order_relaxed) != from) {
     return false;
   }
-  return word.StoreLoIf(to, [before] {
-    return restarts.word()->load(std::memory_order_relaxed) == before;
-  });
+  Step(StepKind::kStore, &word);
+  if (restarts.word()->load(std::memory_order_relaxed) != before) return false;
+  word.word()->store(to, std::memory_order_relaxed);
+  return true;
+}
+
+[[nodiscard]] inline bool RestartableAdd(Atomic<uint32_t>& number,
+                                         uint32_t delta,
+                                         const Atomic<uint8_t>& owner,
+                                         uint8_t mine, bool* zero) {
+  const uint64_t before = restarts.load(std::memory_order_relaxed);
+  if (owner.load(std::memory_order_relaxed) != mine) return false;
+  Step(StepKind::kRmw, &number);
+  if (restarts.word()->load(std::memory_order_relaxed) != before) return false;
+  *zero =
+      number.word()->fetch_add(delta, std::memory_order_relaxed) + delta == 0;
+  return true;
 }
 
 #else
 
 // Never called, for nobody has a mark.
-[[nodiscard]] inline bool RestartableSwap(Atomic128&, uint64_t, uint64_t,
+template <typename Word, typename Value>
+[[nodiscard]] inline bool RestartableSwap(Word&, Value, Value,
                                           const Atomic<uint8_t>&, uint8_t) {
+  return false;
+}
+[[nodiscard]] inline bool RestartableAdd(Atomic<uint32_t>&, uint32_t,
+                                         const Atomic<uint8_t>&, uint8_t,
+                                         bool*) {
   return false;
 }
 

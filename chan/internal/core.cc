@@ -157,7 +157,16 @@ Core::~Core() {
   }
 }
 
-// The last reference is gone.
+// The last reference is gone, so no wait begins any more.
+void Core::DropHandles() {
+  // C1 acquire: what those who waited did; pairs with their Unpin().
+  if (pins_.load(std::memory_order_acquire) == kHandles ||
+      state_.Add(pins_, kHandles)) {
+    Drop();
+  }
+}
+
+// Nobody keeps it.
 void Core::Drop() {
   runtime::Party* const party = runtime::current_party;
   if (party == nullptr || party->borrows == 0) {
@@ -863,7 +872,7 @@ inline bool Core::Stand(const Word& word, WaiterId id, Place* place) {
       (!state_.TailOf(state_.ReadExact(), &now) || now != tail)) {
     return false;
   }
-  if (!queue_.Install(*place, id)) return false;
+  if (!queue_.Install(*place, id, state_)) return false;
   for (;;) {
     const Word now = state_.ReadExact();
     if (!state_.TailOf(now, &tail)) continue;
@@ -989,11 +998,11 @@ void Core::Publish(Core& core, Node& record, WaiterId id) {
     }
     // Once it stands in the queue it may be served, and the channel dropped
     // before this has settled.
-    core.Ref();
+    core.Pin();
     Place place;
     const bool stands = core.Stand(word, id, &place);
     if (stands && !Mutated(Mutant::kNoSettleAfterCount)) core.Settled();
-    core.Unref();
+    core.Unpin();
     if (stands) {
       park.SetLeft();
       return;

@@ -83,7 +83,15 @@ class alignas(runtime::kCacheLine) Core {
   }
   void Unref() {
     // C1 acq_rel: the last one sees everything that all others did.
-    if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) Drop();
+    if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+      DropHandles();
+    }
+  }
+  // The same for a wait, which begins while there is a reference: cheap on an
+  // owned channel.
+  void Pin() { (void)state_.Add(pins_, 1); }
+  void Unpin() {
+    if (state_.Add(pins_, ~uint32_t{0})) Drop();
   }
 
   // A case of a select looks at its channel without a reference, so that a
@@ -103,7 +111,8 @@ class alignas(runtime::kCacheLine) Core {
   const ElementOps& ops() const { return *ops_; }
   // For onlookers: handles, and what else keeps it.
   uint32_t references() const {
-    return references_.load(std::memory_order_relaxed);
+    return references_.load(std::memory_order_relaxed) +
+           (pins_.load(std::memory_order_relaxed) & ~kHandles);
   }
 
   // --- operations. `value` is moved from by `move` (which may copy) only if it
@@ -299,6 +308,7 @@ class alignas(runtime::kCacheLine) Core {
   Ready ReadyFor(Dir dir, const Word& word) const;
 
   std::size_t LenSlow();
+  void DropHandles();
   void Drop();
   static void DestroyBuried(runtime::Party& party);
 
@@ -388,8 +398,7 @@ class alignas(runtime::kCacheLine) Core {
   }
 
   // First cache line, behind the virtual table's pointer: what every operation
-  // reads, and the count of who holds it, which waiting selects change while
-  // they have the line anyway.
+  // reads, and the count of handles.
   Atomic<uint32_t> references_{1};
   uint32_t capacity_;  // 0 for an unbuffered kChannel alone
   [[no_unique_address]] StateWord state_;
@@ -401,8 +410,21 @@ class alignas(runtime::kCacheLine) Core {
 
   // Second: who waits, and what is needed rarely.
   uint32_t stride_ = 0;
-  uint32_t slot_offset_ = 0;     // of the element in its slot
-  Core* next_buried_ = nullptr;  // of the party that dropped the last reference
+  uint32_t slot_offset_ = 0;  // of the element in its slot
+  // Core::pins_: waits that keep it, and kHandles. Belongs to the state word,
+  // see StateWord::Add().
+  //   state         set by                 next      who may act
+  //   kHandles + n  the start; who waits   n' or 0   whoever begins or ends a
+  //                                                  wait; who drops the last
+  //                                                  reference: n
+  //   n             that one               n - 1     whoever ends a wait
+  //   0             whoever has made it 0  (final)   that one: drops it
+  // kHandles and no reference is the same as 0: nobody can begin a wait.
+  static constexpr uint32_t kHandles = uint32_t{1} << 31;
+  union {
+    Atomic<uint32_t> pins_{kHandles};
+    Core* next_buried_;  // then, of the party that has dropped it
+  };
   WaiterQueue queue_;
 };
 static_assert(sizeof(Core) == 2 * runtime::kCacheLine);

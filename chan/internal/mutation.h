@@ -75,6 +75,10 @@ inline bool MayUseRingSeat() { return !no_ring_seat; }
 // the start.
 inline constinit uint32_t owned_after = 128;
 inline uint32_t OwnedAfter() { return owned_after; }
+// Does a word that is made by one who has no mark belong to whoever comes
+// first?
+inline constinit bool fresh_words = false;
+inline bool MayBeFresh() { return fresh_words; }
 inline bool IsTimeToOwn(uint32_t uses) {
   return owned_after != 0 && (uses + 1) % owned_after == 0;
 }
@@ -82,6 +86,7 @@ inline bool IsTimeToOwn(uint32_t uses) {
 constexpr bool Mutated(Mutant) { return false; }
 constexpr bool MayUseRingSeat() { return true; }
 constexpr uint32_t OwnedAfter() { return 128; }
+constexpr bool MayBeFresh() { return true; }
 constexpr bool IsTimeToOwn(uint32_t uses) { return (uses + 1) % 128 == 0; }
 #endif
 

@@ -66,6 +66,7 @@
 #include "chan/internal/waiter.h"
 #include "runtime/atomic.h"
 #include "runtime/atomic128.h"
+#include "runtime/ownership.h"
 #include "runtime/restartable.h"
 
 namespace gochan::internal {
@@ -257,8 +258,8 @@ constexpr bool PlaceBefore(uint32_t a, uint32_t b) {
 // where at least one of the two must see the other's send, though neither
 // writes what the other wrote.
 //
-// A word may be *owned*: one thread swaps its low half without a lock
-// (runtime/restartable.h), which makes no fence. So whoever else comes makes it
+// A word may be *owned*: one thread swaps it without a lock
+// (runtime/ownership.h), which makes no fence. So whoever else comes makes it
 // shared first, by Enter(), once and for ever. In the example, if X owns A: Y's
 // try of A begins with RestartAll(), after Y's send. Either X's store on A was
 // before that, and Y sees it; or it fails, and X sends with a lock, after which
@@ -269,7 +270,7 @@ class StateWord {
   // word is shared or the calling thread's from now on. What follows in this
   // class may be used behind it alone, if nothing else is said.
   void Enter() const {
-    if (!IsMineOrShared(Owner())) [[unlikely]] {
+    if (!owner_.IsMineOrShared()) [[unlikely]] {
       Share();
     }
   }
@@ -286,6 +287,15 @@ class StateWord {
   // Both halves as they were at one moment.
   Word ReadExact() const {
     CheckEntered();
+    if (const uint8_t mine = owner_.MarkIfMine(); mine != 0) {
+      // Not as one: the processor would wait for a store of either half. Mine
+      // still, so nobody else has swapped before these loads.
+      const runtime::Pair64 found = word_.LoadApart();
+      // O1 acquire: looked at after them.
+      if (owner_.owner().load(std::memory_order_acquire) == mine) [[likely]] {
+        return Word(found);
+      }
+    }
     return Word(word_.Load());
   }
 
@@ -301,13 +311,75 @@ class StateWord {
       return SwapLo(from.lo(), to.lo());
     }
     CheckEntered();
+    if (const uint8_t mine = owner_.MarkIfMine(); mine != 0) {
+      if (runtime::RestartableSwap(word_, from.bits(), to.bits(),
+                                   owner_.owner(), mine)) [[likely]] {
+        return true;
+      }
+    }
     runtime::Pair64 expected = from.bits();
     return word_.CompareExchange(expected, to.bits());
   }
 
+  // Without a lock, if it is the calling thread's own; with one, if that fails.
   [[nodiscard]] bool SwapLo(uint64_t from, uint64_t to) {
     CheckEntered();
+    if (const uint8_t mine = owner_.MarkIfMine(); mine != 0) {
+      if (runtime::RestartableSwap(word_, from, to, owner_.owner(), mine))
+          [[likely]] {
+        return true;
+      }
+    }
+    return SwapLoLocked(from, to);
+  }
+  [[nodiscard]] bool SwapLoLocked(uint64_t from, uint64_t to) {
+    CheckEntered();
     return word_.CompareExchangeLo(from, to);
+  }
+  // Whichever of both, as the caller has found.
+  template <bool kLocked>
+  [[nodiscard]] bool SwapLoAs(uint64_t from, uint64_t to) {
+    return kLocked ? SwapLoLocked(from, to) : SwapLo(from, to);
+  }
+
+  // Adds to a number that belongs to the word: whoever may swap that without a
+  // lock may change this without one. True: it has become 0. Acquire and
+  // release.
+  bool Add(runtime::Atomic<uint32_t>& number, uint32_t delta) const {
+    if (const uint8_t mine = owner_.MarkIfMine(); mine != 0) {
+      bool zero;
+      if (runtime::RestartableAdd(number, delta, owner_.owner(), mine, &zero))
+          [[likely]] {
+        return zero;
+      }
+    }
+    Enter();
+    return number.fetch_add(delta, std::memory_order_acq_rel) + delta == 0;
+  }
+
+  // The same of other words that belong to it. seq_cst, or the owner's order,
+  // as for the state.
+  [[nodiscard]] bool SwapBeside(runtime::Atomic<uint64_t>& word, uint64_t from,
+                                uint64_t to) const {
+    if (const uint8_t mine = owner_.MarkIfMine(); mine != 0) {
+      if (runtime::RestartableSwap(word, from, to, owner_.owner(), mine))
+          [[likely]] {
+        return true;
+      }
+    }
+    return word.compare_exchange(from, to, std::memory_order_seq_cst);
+  }
+  // By the only one who may change it now.
+  void StoreBeside(runtime::Atomic<uint64_t>& word, uint64_t to) const {
+    if (const uint8_t mine = owner_.MarkIfMine(); mine != 0) {
+      // Relaxed: nobody else changes it.
+      const uint64_t found = word.word()->load(std::memory_order_relaxed);
+      if (runtime::RestartableSwap(word, found, to, owner_.owner(), mine))
+          [[likely]] {
+        return;
+      }
+    }
+    word.store(to, std::memory_order_seq_cst);
   }
 
   // --- without Enter()
@@ -318,10 +390,7 @@ class StateWord {
   // The low half for those who only want to know whether they need not come: of
   // a word that is owned by somebody else it says busy, which is not plain.
   uint64_t PeekLo() const {
-    const uint8_t owner = Owner();
-    if ((owner & 1) != 0 && owner != runtime::CurrentMark()) {
-      return Word::kBusy;
-    }
+    if (owner_.IsOthers()) return Word::kBusy;
     return PeekLoAgain();
   }
   // For those who have peeked just now. Who owns it since then has swapped the
@@ -330,56 +399,20 @@ class StateWord {
     return word_.LoadLo(std::memory_order_seq_cst);  // S1
   }
 
-  // Is the word shared, or the calling thread's young one? It stays one of
-  // both, and need not be entered.
-  bool IsLocked() const {
-    const uint8_t owner = Owner();
-    return owner == kShared || owner == Young(runtime::CurrentMark());
-  }
-  // If it is not locked: enters, and swaps the low half of the calling thread's
-  // own one without a lock.
-  [[nodiscard]] bool SwapLoUnlocked(uint64_t from, uint64_t to) {
-    const uint8_t mine = runtime::CurrentMark();
-    if (mine != 0 && Owner() == mine) [[likely]] {
-      return runtime::RestartableSwap(word_, from, to, owner_, mine);
-    }
-    Enter();
-    return word_.CompareExchangeLo(from, to);
-  }
-  // Whichever of both, as the caller has found.
-  template <bool kLocked>
-  [[nodiscard]] bool SwapLoAs(uint64_t from, uint64_t to) {
-    return kLocked ? SwapLo(from, to) : SwapLoUnlocked(from, to);
-  }
+  // See Ownership.
+  bool IsLocked() const { return owner_.IsLocked(); }
 
-  bool IsOwnedForTest() const { return (Owner() & 1) != 0; }
+  bool IsOwnedForTest() const { return owner_.IsOwned(); }
 
-  // Before anybody else can see it: it may become the calling thread's own.
+  // Before anybody else can see it: it may be owned.
   void BeginYoung() {
-    // Relaxed: released by whatever makes it visible.
-    const uint8_t mine = runtime::CurrentMark();
-    if (mine == 0) return;
-    owner_.word()->store(OwnedAfter() == 0 ? mine : Young(mine),
-                         std::memory_order_relaxed);
+    if (!MayBeFresh() && runtime::CurrentMark() == 0) return;
+    owner_.Begin(/*at_once=*/OwnedAfter() == 0);
   }
-  // From time to time, when the word has been used so often that, if it is
-  // young still, it was one thread's for so long that a revocation is no great
-  // loss.
-  void EndYoung() {
-    uint8_t young = Owner();
-    const uint8_t mine = runtime::CurrentMark();
-    if (mine == 0 || young != Young(mine)) return;
-    // O1 acq_rel. Lost: somebody has shared it.
-    (void)owner_.compare_exchange(young, mine, std::memory_order_acq_rel);
-  }
+  void EndYoung() { owner_.EndYouth(); }
   // Before somebody waits in a seat, of which the word keeps no count. The
   // caller has found it locked.
-  void CountYoung() {
-    if (Owner() == kShared || ++young_waits_ != OwnedAfter()) [[likely]] {
-      return;
-    }
-    EndYoung();
-  }
+  void CountYoung() { owner_.CountUse(OwnedAfter()); }
 
   // Before anybody else can see it.
   void Init(const Word& word) {
@@ -448,50 +481,20 @@ class StateWord {
   // note fails: its version is over.
   runtime::Atomic<uint64_t> place_;
 
-  // StateWord::owner_: who may swap the low half without a lock. A mark m is
-  // odd, from 3 on.
-  //   state      set by                  next          who may act
-  //   young(m)   m, who makes the word   m, kShared    m, with a lock; others:
-  //                                                    share it first
-  //   m          m, after OwnedAfter()   kRevoking     m, restartable or with a
-  //              swaps                                 lock; others: revoke it
-  //   kRevoking  whoever else comes      kShared       whoever comes, m too:
-  //                                                    restart all, share it
-  //   kShared    those; or the start,    (final)       everybody, with a lock
-  //              if m has no mark
-  // A young word is swapped with locks only, so there is nothing to restart.
-  // Nobody else swaps in kRevoking: until somebody has restarted all, m may be
-  // about to store.
-  static constexpr uint8_t kShared = 0;
-  static constexpr uint8_t kRevoking = 1;
-  static constexpr uint8_t Young(uint8_t mark) {
-    return static_cast<uint8_t>(mark - 1);  // of no mark: 255, which is nobody
-  }
-
-  uint8_t Owner() const {
-    if (!runtime::kHasMarks) return kShared;
-    // O1 acquire: who finds it shared is behind the restart; pairs with O1 in
-    // Share().
-    return owner_.load(std::memory_order_acquire);
-  }
-  static bool IsMineOrShared(uint8_t owner) {
-    if (owner == kShared) return true;
-    const uint8_t mine = runtime::CurrentMark();
-    return owner == mine || owner == Young(mine);
-  }
-  // The explorer finds operations that have forgotten to enter. kRevoking: the
-  // owner goes on in one that it has entered before; it is not about to store.
+  // The explorer finds operations that have forgotten to enter.
   void CheckEntered() const {
 #if GOCHAN_INSTRUMENT
-    const uint8_t owner = owner_.word()->load(std::memory_order_relaxed);
-    if (owner != kRevoking && !IsMineOrShared(owner)) std::abort();
+    if (!owner_.IsEntered()) std::abort();
 #endif
   }
-  [[gnu::cold, gnu::noinline]] void Share() const;
+  [[gnu::cold, gnu::noinline]] void Share() const {
+    owner_.Share({.no_restart = Mutated(Mutant::kNoRestart),
+                  .share_at_once = Mutated(Mutant::kShareAtOnce)});
+  }
 
-  // mutable: who only reads makes it shared as well.
-  mutable runtime::Atomic<uint8_t> owner_;
-  uint8_t young_waits_ = 0;  // m's, while it is young
+  // Who may swap the word without a lock. mutable: who only reads makes it
+  // shared as well.
+  mutable runtime::Ownership owner_;
 };
 
 }  // namespace gochan::internal

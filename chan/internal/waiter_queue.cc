@@ -203,14 +203,17 @@ bool WaiterQueue::MayJumpTo(uint64_t position) const {
 
 // Nobody else writes an installed cell, so a store is enough. True: that was
 // the segment's last one, perhaps.
-inline bool WaiterQueue::LeaveCell(const Place& place, Cell cell) {
-  // Q2 seq_cst: see AllDone().
-  place.cell().store(cell.bits(), std::memory_order_seq_cst);
+inline bool WaiterQueue::LeaveCell(const Place& place, Cell cell,
+                                   const StateWord& state) {
+  // Q2 seq_cst: see AllDone(). An owner makes no fence: whoever else comes
+  // restarts it first. Either that makes this store fail, and one with a fence
+  // follows; or he finds it done.
+  state.StoreBeside(place.cell(), cell.bits());
   return AllDone(*place.segment);
 }
 
 void WaiterQueue::Void(const Place& place, const StateWord& state) {
-  if (!LeaveCell(place, Cell::Void())) return;
+  if (!LeaveCell(place, Cell::Void(), state)) return;
   // Relaxed: a hint to the cleaner.
   done_segments_.fetch_add(1, std::memory_order_relaxed);
   Clean(state);
@@ -218,7 +221,7 @@ void WaiterQueue::Void(const Place& place, const StateWord& state) {
 
 // Places are served at the head, so this segment is no middle one.
 void WaiterQueue::Finish(const Place& place, const StateWord& state) {
-  if (LeaveCell(place, Cell::Finished())) Clean(state);
+  if (LeaveCell(place, Cell::Finished(), state)) Clean(state);
 }
 
 // -----------------------------------------------------------------------------

@@ -148,13 +148,13 @@ class WaiterQueue {
 
   // empty(serial) -> id. False: somebody else took the place, or the segment
   // has begun another life.
-  [[nodiscard]] static bool Install(const Place& place, WaiterId id) {
-    uint64_t expected = Cell::Empty(place.serial).bits();
+  [[nodiscard]] static bool Install(const Place& place, WaiterId id,
+                                    const StateWord& state) {
     // Q3 release: the node, the frame's slots, the open claim; pairs with Q3
     // where cells are read. seq_cst: whoever counts this place afterwards and
     // whoever does not see it agree with the order of the state word's swaps.
-    return place.cell().compare_exchange(expected, Cell::Of(id).bits(),
-                                         std::memory_order_seq_cst);
+    return state.SwapBeside(place.cell(), Cell::Empty(place.serial).bits(),
+                            Cell::Of(id).bits());
   }
 
   // The owner leaves its place / whoever served the waiter says so, before it
@@ -209,7 +209,7 @@ class WaiterQueue {
 
   void Start(uint32_t tail);
   bool FindLast(Pair64* last, uint64_t* base);
-  static bool LeaveCell(const Place& place, Cell cell);
+  static bool LeaveCell(const Place& place, Cell cell, const StateWord& state);
   void CleanHead(const StateWord& state);
   void CleanMiddle();
   void Unhinge(const Pair64& segment, const Pair64& successor);

@@ -436,7 +436,7 @@ runtime::WaitInfo Selecting::Enter(Entry* entries, K* keys) {
   // selects, and thousands of them would contend for its count. After the last
   // thing that may throw.
   for (std::size_t i = 0; i < n; ++i) {
-    if (entries[i].holds()) entries[i].core->Ref();
+    if (entries[i].holds()) entries[i].core->Pin();
   }
   record.park.Prepare(party.resumer);
   record.park.ClearLeft();
@@ -472,7 +472,7 @@ std::size_t Selecting::Leave(uint32_t result) {
       const bool served = chosen && !timed_out && entry.WaitsFor(k);
       entry.core->Withdraw(entry.enrolment, served);
     }
-    entry.core->Unref();
+    entry.core->Unpin();
   }
   if (!chosen) return kNone;
   cases_[k].outcome = !timed_out && woken == WakeResult::kClosed

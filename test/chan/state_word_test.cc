@@ -202,8 +202,8 @@ TEST(StateWordTest, IsOwnedUntilSomebodyElseEnters) {
   EXPECT_EQ(state.IsOwnedForTest(), mark != 0);
   EXPECT_EQ(state.IsLocked(), mark == 0);
   const Word start(state.ReadLo(), 0);
-  EXPECT_TRUE(state.SwapLoUnlocked(start.lo(), start.Put().lo()));
-  EXPECT_FALSE(state.SwapLoUnlocked(start.lo(), start.Put().lo()));
+  EXPECT_TRUE(state.SwapLo(start.lo(), start.Put().lo()));
+  EXPECT_FALSE(state.SwapLo(start.lo(), start.Put().lo()));
   EXPECT_EQ(state.Read().send(), 6u);
   state.Enter();
   EXPECT_EQ(state.IsOwnedForTest(), mark != 0) << "it is mine already";
@@ -219,7 +219,7 @@ TEST(StateWordTest, IsOwnedUntilSomebodyElseEnters) {
   state.EndYoung();
   EXPECT_FALSE(state.IsOwnedForTest()) << "once and for ever";
   const Word shared(state.ReadLo(), 0);
-  EXPECT_TRUE(state.SwapLoUnlocked(shared.lo(), shared.Take().lo()));
+  EXPECT_TRUE(state.SwapLo(shared.lo(), shared.Take().lo()));
   runtime::SetCurrentMark(0);
 }
 

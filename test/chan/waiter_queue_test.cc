@@ -35,8 +35,8 @@ class WaiterQueueTest : public testing::Test {
     EXPECT_EQ(queue_.FindTail(word().tail(), state_, &place, &cell),
               WaiterQueue::Found::kPlace);
     EXPECT_EQ(cell.tag(), Cell::kEmpty);
-    EXPECT_TRUE(queue_.Install(place, id));
-    EXPECT_FALSE(queue_.Install(place, id)) << "a place is taken once";
+    EXPECT_TRUE(queue_.Install(place, id, state_));
+    EXPECT_FALSE(queue_.Install(place, id, state_)) << "a place is taken once";
     EXPECT_TRUE(state_.Swap(word(), word().Count(Dir::kRecv)));
     return place;
   }
@@ -159,7 +159,7 @@ TEST(WaiterQueueWrapTest, L35CountersNearTheirWrap) {
     ASSERT_EQ(queue.FindTail(word.tail(), state, &place, &cell),
               WaiterQueue::Found::kPlace);
     ASSERT_TRUE(queue.Install(
-        place, WaiterId::Make(i + 1, 1, false, Dir::kRecv, false)));
+        place, WaiterId::Make(i + 1, 1, false, Dir::kRecv, false), state));
     ASSERT_TRUE(state.Swap(word, word.Count(Dir::kRecv)));
     const Word counted = state.ReadExact();
     ASSERT_EQ(queue.FindHead(counted.head(), &head, &cell),

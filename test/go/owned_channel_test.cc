@@ -18,6 +18,7 @@
 #include "go/go.h"
 #include "gtest/gtest.h"
 #include "runtime/restartable.h"
+#include "select/select.h"
 #include "test/util/scale.h"
 
 namespace gochan {
@@ -74,6 +75,20 @@ TEST(OwnedChannelTest, WhoeverComesEarlyKeepsItShared) {
     }
     EXPECT_FALSE(IsOwned(ch));
   });
+}
+
+TEST(OwnedChannelTest, ThatOfAThreadBelongsToWhoeverComesFirst) {
+  const bool possible = runtime::MarkOf(0) != 0;
+  const Chan<int64_t> ch = MakeChan<int64_t>(1);
+  OnWorker([&] {
+    for (int64_t i = 0; i < 300; ++i) {
+      ch.Send(i);
+      EXPECT_EQ(ch.Recv().value, i);
+    }
+    EXPECT_EQ(IsOwned(ch), possible);
+  });
+  EXPECT_EQ(ch.Len(), 0u);
+  EXPECT_FALSE(IsOwned(ch));
 }
 
 // The owner sends, others come and send, too; all is received once, and in the
@@ -144,6 +159,62 @@ TEST(OwnedChannelTest, OthersMeetTheOwnersGoroutines) {
       for (int64_t i = 1; i <= kValues; ++i) ch.Send(i);
       EXPECT_EQ(sums.Recv().value, 3 * kValues * (kValues + 1) / 2);
       other.join();
+    });
+  }
+}
+
+// Selects wait on them, one behind the other, and the last handle may go before
+// the last wait is over.
+TEST(OwnedChannelTest, OthersMeetTheOwnersSelects) {
+  constexpr int64_t kValues = 300;
+  constexpr int kReceivers = 3;
+  for (int round = 0; round < Scaled(80); ++round) {
+    OnWorker([round] {
+      Chan<int64_t> a = MakeChan<int64_t>(round % 3 == 0 ? 1 : 0);
+      Chan<int64_t> b = MakeChan<int64_t>(round % 2);
+      const Chan<int64_t> sums = MakeChan<int64_t>(kReceivers);
+      for (int k = 0; k < kReceivers; ++k) {
+        Go([a, b, sums] {
+          int64_t sum = 0;
+          bool a_open = true, b_open = true;
+          while (a_open || b_open) {
+            int64_t value = 0;
+            bool ok = false;
+            switch (
+                Select(RecvCase(a_open ? a : Chan<int64_t>(), &value, &ok),
+                       RecvCase(b_open ? b : Chan<int64_t>(), &value, &ok))) {
+              case 0:
+                a_open = ok;
+                break;
+              default:
+                b_open = ok;
+            }
+            if (ok) sum += value;
+          }
+          sums.Send(sum);
+        });
+      }
+      std::atomic<bool> go{false};
+      std::thread other([&go, a, b] {
+        while (!go.load()) {
+        }
+        for (int64_t i = 1; i <= kValues; ++i) {
+          Select(SendCase(a, i), SendCase(b, i));
+        }
+      });
+      for (int64_t i = 1; i <= 2 * kValues; ++i) {
+        if (i == kValues) go.store(true);
+        Select(SendCase(a, i), SendCase(b, i));
+      }
+      other.join();
+      a.Close();
+      b.Close();
+      a = nullptr;
+      b = nullptr;
+      int64_t sum = 0;
+      for (int k = 0; k < kReceivers; ++k) sum += sums.Recv().value;
+      EXPECT_EQ(sum, kValues * (kValues + 1) / 2 +
+                         2 * kValues * (2 * kValues + 1) / 2);
     });
   }
 }

@@ -277,6 +277,7 @@ TEST(Model, L53OthersComeWhileItsOwnerIsAboutToStore) {
       Check(Owned(MakeWorld({capacity}, parties)), {.seconds = 0.4});
       Check(Owned(MakeWorld({capacity}, parties)),
             {.preemptions = 1, .freezes = 1, .seconds = 0.4});
+      Check(Fresh(MakeWorld({capacity}, parties)), {.seconds = 0.3});
     }
   }
 }
@@ -407,6 +408,9 @@ TEST(ModelFamily, FourPartiesAtRandom) {
       spec.name += " random";
       CheckRandomly(std::move(spec), 4'000);
       spec = Young(MakeWorld({capacity}, parties));
+      spec.name += " random frozen";
+      CheckRandomly(std::move(spec), 2'000, /*freezes=*/1);
+      spec = Fresh(MakeWorld({capacity}, parties));
       spec.name += " random frozen";
       CheckRandomly(std::move(spec), 2'000, /*freezes=*/1);
     }

@@ -247,6 +247,13 @@ WorldSpec Young(WorldSpec spec) {
   return spec;
 }
 
+WorldSpec Fresh(WorldSpec spec) {
+  spec.name += " fresh";
+  spec.owned_after = 1;
+  spec.fresh = true;
+  return spec;
+}
+
 WorldSpec RecycledUnderTheHead() {
   WorldSpec spec =
       QueueOnly(MakeWorld({1, 1}, {{Recv(0), Recv(1)},

@@ -75,9 +75,11 @@ WorldSpec MakeWorld(const std::vector<int>& capacities,
                     std::vector<std::vector<Op>> parties);
 // The same world with the seat of buffered channels out of use.
 WorldSpec QueueOnly(WorldSpec spec);
-// Channels that are party 0's own, or become so when it has used them.
+// Channels that are party 0's own, or become so when it has used them; or that
+// become the own ones of whoever comes first.
 WorldSpec Owned(WorldSpec spec);
 WorldSpec Young(WorldSpec spec);
+WorldSpec Fresh(WorldSpec spec);
 
 // L44: party 5 has passed the first segment of channel 0 but not finished with
 // it, so the next one is unlinked, and given to channel 1, with the head still

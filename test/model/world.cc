@@ -129,10 +129,11 @@ void World::SetUp(Explorer& explorer) {
   dones_.assign(spec_.chans.size(), nullptr);
   Token::ResetCounts();
   internal::no_ring_seat = spec_.queue_only;
+  internal::fresh_words = spec_.fresh;
   if (spec_.owned_after >= 0) {
     internal::owned_after = static_cast<uint32_t>(spec_.owned_after);
     explorer.GiveMarks();
-    runtime::SetCurrentMark(runtime::MarkNumber(0));
+    if (!spec_.fresh) runtime::SetCurrentMark(runtime::MarkNumber(0));
   }
   MakeChannels();
   runtime::SetCurrentMark(0);

@@ -99,8 +99,9 @@ struct WorldSpec {
   // Nobody sits on a buffered channel: all wait in the queue.
   bool queue_only = false;
   // From 0 on: channels are made by party 0, whose own they become after so
-  // many uses.
+  // many uses; or they are whoever's who comes first.
   int owned_after = -1;
+  bool fresh = false;
 };
 
 class World : public Scenario {

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The gochan authors.
+
+#include "runtime/ownership.h"
+
+#include <atomic>
+#include <cstdint>
+#include <thread>
+
+#include "gtest/gtest.h"
+#include "runtime/atomic.h"
+#include "runtime/atomic128.h"
+#include "runtime/owned_word.h"
+#include "runtime/restartable.h"
+#include "test/util/scale.h"
+
+namespace gochan::runtime {
+namespace {
+
+using test::Scaled;
+
+constexpr auto kRelaxed = std::memory_order_relaxed;
+constexpr auto kAcqRel = std::memory_order_acq_rel;
+
+// The marks of two workers; 0 where nobody gets any.
+const uint8_t kMine = MarkOf(7);
+const uint8_t kOther = MarkOf(8);
+
+class OwnershipTest : public testing::Test {
+ protected:
+  void SetUp() override { SetCurrentMark(kMine); }
+  void TearDown() override { SetCurrentMark(0); }
+};
+
+TEST_F(OwnershipTest, SharedIsTheStartAndTheEnd) {
+  Ownership ownership;
+  EXPECT_TRUE(ownership.IsShared());
+  ownership.Enter();
+  for (int i = 0; i < 1000; ++i) ownership.CountUse(128);
+  ownership.EndYouth();
+  EXPECT_TRUE(ownership.IsShared());
+  EXPECT_EQ(ownership.MarkIfMine(), 0);
+}
+
+TEST_F(OwnershipTest, AFreshOneIsWhosWhoComesFirst) {
+  Ownership fresh{Ownership::Fresh()};
+  EXPECT_FALSE(fresh.IsOthers());
+  fresh.Enter();
+  EXPECT_TRUE(fresh.IsLocked()) << "young";
+  EXPECT_EQ(fresh.IsShared(), kMine == 0);
+  EXPECT_FALSE(fresh.IsOwned());
+  for (int i = 1; i < 128; ++i) fresh.CountUse(128);
+  EXPECT_FALSE(fresh.IsOwned());
+  fresh.CountUse(128);
+  EXPECT_EQ(fresh.IsOwned(), kMine != 0);
+  EXPECT_EQ(fresh.MarkIfMine(), kMine);
+
+  SetCurrentMark(kOther);
+  EXPECT_EQ(fresh.MarkIfMine(), 0);
+  EXPECT_EQ(fresh.IsOthers(), kMine != 0);
+  fresh.Enter();
+  EXPECT_TRUE(fresh.IsShared());
+}
+
+TEST_F(OwnershipTest, AFreshOneIsSharedByWhoHasNoMark) {
+  SetCurrentMark(0);
+  Ownership fresh{Ownership::Fresh()};
+  fresh.Enter();
+  EXPECT_TRUE(fresh.IsShared());
+}
+
+TEST_F(OwnershipTest, BothHalvesAreSwappedOrNone) {
+  if (kMine == 0) GTEST_SKIP() << "nobody has a mark";
+  Ownership ownership;
+  ownership.Begin(/*at_once=*/true);
+  Atomic128 word(Pair64{1, 2});
+  const auto swap = [&](Pair64 from, Pair64 to) {
+    return RestartableSwap(word, from, to, ownership.owner(), kMine);
+  };
+  EXPECT_FALSE(swap({1, 3}, {5, 6}));
+  EXPECT_FALSE(swap({0, 2}, {5, 6}));
+  EXPECT_EQ(word.LoadApart(), (Pair64{1, 2}));
+  EXPECT_TRUE(swap({1, 2}, {5, 6}));
+  EXPECT_EQ(word.Load(), (Pair64{5, 6}));
+  SetCurrentMark(kOther);
+  ownership.Enter();
+  EXPECT_FALSE(swap({5, 6}, {7, 8})) << "no more";
+  EXPECT_EQ(word.Load(), (Pair64{5, 6}));
+}
+
+TEST_F(OwnershipTest, AnAdditionTellsOfZero) {
+  if (kMine == 0) GTEST_SKIP() << "nobody has a mark";
+  Ownership ownership;
+  ownership.Begin(/*at_once=*/true);
+  Atomic<uint32_t> number{1};
+  bool zero = true;
+  EXPECT_TRUE(RestartableAdd(number, 1, ownership.owner(), kMine, &zero));
+  EXPECT_FALSE(zero);
+  EXPECT_TRUE(
+      RestartableAdd(number, ~uint32_t{0}, ownership.owner(), kMine, &zero));
+  EXPECT_FALSE(zero);
+  EXPECT_TRUE(
+      RestartableAdd(number, ~uint32_t{0}, ownership.owner(), kMine, &zero));
+  EXPECT_TRUE(zero);
+  EXPECT_FALSE(RestartableAdd(number, 1, ownership.owner(), kOther, &zero));
+  EXPECT_EQ(number.load(kRelaxed), 0u);
+}
+
+using OwnedWordTest = OwnershipTest;
+
+TEST_F(OwnedWordTest, SwapsWhoeverItIs) {
+  OwnedWord word;
+  uint32_t count = 0;
+  const auto add_one = [&] {
+    uint32_t state = count;
+    if (!word.TrySwapFast(state, count + 1, kAcqRel)) {
+      EXPECT_EQ(state, count);
+      EXPECT_TRUE(word.Swap(state, count + 1, kAcqRel));
+    }
+    ++count;
+    EXPECT_EQ(word.Load(kRelaxed), count);
+  };
+  for (int i = 0; i < 300; ++i) add_one();
+  EXPECT_EQ(word.IsOwnedForTest(), kMine != 0);
+  uint32_t wrong = count + 5;
+  EXPECT_FALSE(word.TrySwapFast(wrong, 0, kAcqRel));
+  EXPECT_EQ(wrong, count);
+  SetCurrentMark(kOther);
+  for (int i = 0; i < 3; ++i) add_one();
+  EXPECT_FALSE(word.IsOwnedForTest());
+  SetCurrentMark(kMine);
+  for (int i = 0; i < 300; ++i) add_one();
+  EXPECT_FALSE(word.IsOwnedForTest()) << "once and for ever";
+}
+
+// Fails without the restart in Ownership::Share().
+TEST_F(OwnedWordTest, NothingIsLostWhenAnotherComes) {
+  constexpr uint32_t kEach = 300;
+  for (int round = 0; round < Scaled(2'000); ++round) {
+    OwnedWord word;
+    const auto add = [&word](uint32_t times) {
+      for (uint32_t i = 0; i < times; ++i) {
+        uint32_t state = word.Load(kRelaxed);
+        if (word.TrySwapFast(state, state + 1, kAcqRel)) continue;
+        while (!word.Swap(state, state + 1, kAcqRel)) {
+        }
+      }
+    };
+    add(200);  // mine
+    std::atomic<bool> comes{false};
+    std::thread other([&] {
+      SetCurrentMark(round % 2 == 0 ? kOther : 0);
+      comes.store(true);
+      add(kEach);
+      SetCurrentMark(0);
+    });
+    uint32_t mine = 0;
+    while (!comes.load() && mine < 1'000'000) {
+      add(1);
+      ++mine;
+    }
+    add(kEach);
+    other.join();
+    ASSERT_EQ(word.Load(kRelaxed), 200 + mine + 2 * kEach);
+  }
+}
+
+// The same of a number beside it.
+TEST_F(OwnedWordTest, NorOfANumber) {
+  constexpr int kEach = 300;
+  for (int round = 0; round < Scaled(2'000); ++round) {
+    Ownership ownership;
+    ownership.Begin(/*at_once=*/true);
+    Atomic<uint32_t> number;
+    const auto add = [&] {
+      bool zero;
+      const uint8_t mine = ownership.MarkIfMine();
+      if (mine != 0 &&
+          RestartableAdd(number, 1, ownership.owner(), mine, &zero)) {
+        return;
+      }
+      ownership.Enter();
+      number.fetch_add(1, kAcqRel);
+    };
+    std::atomic<bool> comes{false};
+    std::thread other([&] {
+      comes.store(true);
+      for (int i = 0; i < kEach; ++i) add();
+    });
+    uint32_t mine = 0;
+    while (!comes.load() && mine < 1'000'000) {
+      add();
+      ++mine;
+    }
+    for (int i = 0; i < kEach; ++i) add();
+    other.join();
+    ASSERT_EQ(number.load(kRelaxed), mine + 2 * kEach);
+  }
+}
+
+}  // namespace
+}  // namespace gochan::runtime
