@@ -42,11 +42,10 @@ bool MaySpin() {
 
 bool Mutex::try_lock() {
   // Relaxed: the exchange makes the edge.
-  uint32_t state = state_.load(std::memory_order_relaxed);
+  uint32_t state = state_.Load(std::memory_order_relaxed);
   while (!Taken(state)) {
     // M1 acquire: pairs with M1 in unlock() and UnlockSlow().
-    if (state_.compare_exchange(state, state | kLocked,
-                                std::memory_order_acquire)) {
+    if (state_.Swap(state, state | kLocked, std::memory_order_acquire)) {
       return true;
     }
   }
@@ -59,16 +58,16 @@ bool Mutex::StillTaken(void* mutex) {
   // Relaxed: the lot's lock orders it after a change that took sleepers; any
   // other cannot make the caller miss a wake-up, because `parked` is set.
   const uint32_t state =
-      static_cast<Mutex*>(mutex)->state_.load(std::memory_order_relaxed);
+      static_cast<Mutex*>(mutex)->state_.Load(std::memory_order_relaxed);
   return Taken(state) && (state & kParked) != 0;
 }
 
 void Mutex::LockSlow(uint32_t state, const SourceLocation& site) {
-  // First what a lock that passes its sleepers by does each time: it is free,
-  // and stays so in `state` but for this caller. M1 acquire: pairs with M1 in
-  // unlock() and UnlockSlow().
-  if (!Taken(state) && state_.compare_exchange(state, state | kLocked,
-                                               std::memory_order_acquire)) {
+  // First what a lock that is nobody's own yet, or passes its sleepers by, does
+  // each time: it is free, and stays so in `state` but for this caller. M1
+  // acquire: pairs with M1 in unlock() and UnlockSlow().
+  if (!Taken(state) &&
+      state_.Swap(state, state | kLocked, std::memory_order_acquire)) {
     return;
   }
   runtime::ParkRequest request;
@@ -86,7 +85,7 @@ void Mutex::LockSlow(uint32_t state, const SourceLocation& site) {
       const uint32_t taken =
           woken ? (state & kParked) | kLocked : state | kLocked;
       // M1 acquire: pairs with M1 in unlock() and UnlockSlow().
-      if (state_.compare_exchange(state, taken, std::memory_order_acquire)) {
+      if (state_.Swap(state, taken, std::memory_order_acquire)) {
         return;
       }
       continue;
@@ -95,13 +94,13 @@ void Mutex::LockSlow(uint32_t state, const SourceLocation& site) {
     if ((woken || (state & kParked) == 0) && spins < kSpins && MaySpin()) {
       ++spins;
       for (int i = 0; i < kPausesPerSpin; ++i) runtime::CpuRelax();
-      state = state_.load(std::memory_order_relaxed);
+      state = state_.Load(std::memory_order_relaxed);
       continue;
     }
     const uint32_t waits = woken ? kLocked | kParked : state | kParked;
     // Relaxed: StillTaken() looks again under the lot's lock.
     if (waits != state &&
-        !state_.compare_exchange(state, waits, std::memory_order_relaxed)) {
+        !state_.Swap(state, waits, std::memory_order_relaxed)) {
       continue;
     }
     woken = false;
@@ -113,7 +112,7 @@ void Mutex::LockSlow(uint32_t state, const SourceLocation& site) {
       request.first = true;  // from now on
       spins = 0;
     }
-    state = state_.load(std::memory_order_relaxed);
+    state = state_.Load(std::memory_order_relaxed);
   }
 }
 
@@ -123,12 +122,13 @@ void Mutex::UnlockSlow(uint32_t state) {
     if ((state & kParked) != 0 && (state & kWoken) == 0) break;
     const uint32_t pass = (state & kWoken) != 0 ? kPass : 0;
     // M1 release: pairs with M1 in lock(), try_lock() and LockSlow().
-    if (state_.compare_exchange(state, (state - kLocked) + pass,
-                                std::memory_order_release)) {
+    if (state_.Swap(state, (state - kLocked) + pass,
+                    std::memory_order_release)) {
       return;
     }
   }
-  // Locked, parked, nobody on his way: nobody but this caller changes it.
+  // Locked, parked, nobody on his way: nobody but this caller changes it, so
+  // the swap below succeeds.
   runtime::Sleeper* sleeper;
   uint32_t token = kTry;
   {
@@ -143,7 +143,8 @@ void Mutex::UnlockSlow(uint32_t state) {
     }
     // M1 release, as above. A new owner that the lock is handed to gets the
     // edge from Wake().
-    state_.store(next, std::memory_order_release);
+    while (!state_.Swap(state, next, std::memory_order_release)) {
+    }
   }
   // From here on the mutex may be gone.
   if (sleeper != nullptr) sleeper->Wake(token);

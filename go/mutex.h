@@ -12,7 +12,7 @@
 //
 // Lifetime: constant-initialised, so a global works before main(). It may be
 // destroyed as soon as it is known to be free: unlock() touches it no more once
-// another party can have it. Four bytes.
+// another party can have it. Eight bytes.
 //
 // Fairness: waiters are first in, first out, but a party that is running may
 // take a free lock before the waiter that was woken for it, which is faster for
@@ -23,7 +23,8 @@
 // a later try_lock() that returns true.
 //
 // All members may be called by any number of parties at once. Uncontended,
-// lock() and unlock() are one atomic read-modify-write each.
+// lock() and unlock() are one atomic read-modify-write each; of a mutex that
+// one worker alone uses, not even that (runtime/owned_word.h).
 // docs/design/sync.md says how it works.
 
 #ifndef GOCHAN_GO_MUTEX_H_
@@ -32,7 +33,7 @@
 #include <atomic>
 #include <cstdint>
 
-#include "runtime/atomic.h"
+#include "runtime/owned_word.h"
 #include "runtime/source_location.h"
 
 namespace gochan {
@@ -49,7 +50,7 @@ class Mutex {
   void lock(const SourceLocation& site = SourceLocation::current()) {
     uint32_t state = 0;
     // M1 acquire: what earlier holders did; pairs with M1 in unlock().
-    if (!state_.compare_exchange(state, kLocked, std::memory_order_acquire))
+    if (!state_.TrySwapFast(state, kLocked, std::memory_order_acquire))
         [[unlikely]] {
       LockSlow(state, site);
     }
@@ -68,11 +69,10 @@ class Mutex {
     // Relaxed: the exchange makes the edge. Read first, which is nearly free in
     // the holder's cache: an exchange that fails costs as much as one that does
     // not, and while somebody sleeps it would fail each time.
-    uint32_t state = state_.load(std::memory_order_relaxed);
+    uint32_t state = state_.Load(std::memory_order_relaxed);
     // M1 release: what the holder did; pairs with M1 in lock() and LockSlow().
     if (state != kLocked ||
-        !state_.compare_exchange(state, 0, std::memory_order_release))
-        [[unlikely]] {
+        !state_.TrySwapFast(state, 0, std::memory_order_release)) [[unlikely]] {
       UnlockSlow(state);
     }
   }
@@ -110,7 +110,7 @@ class Mutex {
   void LockSlow(uint32_t state, const SourceLocation& site);
   void UnlockSlow(uint32_t state);
 
-  runtime::Atomic<uint32_t> state_;
+  runtime::OwnedWord state_;
 };
 
 }  // namespace gochan

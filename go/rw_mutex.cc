@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "chan/panic.h"
+#include "runtime/backoff.h"
 #include "runtime/parking_lot.h"
 #include "runtime/scheduler.h"
 #include "runtime/source_location.h"
@@ -44,21 +45,21 @@ bool LetHoldersRun(int* yields) {
 // these loads.
 bool RWMutex::WriterMustWait(void* mutex) {
   const uint32_t state =
-      static_cast<RWMutex*>(mutex)->state_.load(std::memory_order_relaxed);
+      static_cast<RWMutex*>(mutex)->state_.Load(std::memory_order_relaxed);
   return (state & kWriterWaits) != 0 &&
          ((state & kWriter) != 0 || state >= kReader);
 }
 
 bool RWMutex::ReaderMustWait(void* mutex) {
   const uint32_t state =
-      static_cast<RWMutex*>(mutex)->state_.load(std::memory_order_relaxed);
+      static_cast<RWMutex*>(mutex)->state_.Load(std::memory_order_relaxed);
   return (state & kReaderWaits) != 0 && (state & (kWriter | kWriterWaits)) != 0;
 }
 
 bool RWMutex::try_lock() {
   uint32_t state = 0;
   // W1 acquire: pairs with W1 wherever somebody leaves.
-  return state_.compare_exchange(state, kWriter, std::memory_order_acquire);
+  return state_.Swap(state, kWriter, std::memory_order_acquire);
 }
 
 void RWMutex::LockSlow(const SourceLocation& site) {
@@ -72,14 +73,13 @@ void RWMutex::LockSlow(const SourceLocation& site) {
   for (;;) {
     uint32_t state = 0;
     // W1 acquire: pairs with W1 wherever somebody leaves.
-    if (state_.compare_exchange(state, kWriter, std::memory_order_acquire)) {
+    if (state_.Swap(state, kWriter, std::memory_order_acquire)) {
       return;
     }
     if (LetHoldersRun(&yields)) continue;
     // Relaxed: WriterMustWait() looks again under the lot's lock.
     if ((state & kWriterWaits) == 0 &&
-        !state_.compare_exchange(state, state | kWriterWaits,
-                                 std::memory_order_relaxed)) {
+        !state_.Swap(state, state | kWriterWaits, std::memory_order_relaxed)) {
       continue;
     }
     if (runtime::Park(request) == kYours) return;
@@ -88,10 +88,21 @@ void RWMutex::LockSlow(const SourceLocation& site) {
 
 void RWMutex::UnlockSlow() {
   // Relaxed: only the writer itself clears the bit.
-  if ((state_.load(std::memory_order_relaxed) & kWriter) == 0) {
+  if ((state_.Load(std::memory_order_relaxed) & kWriter) == 0) {
     RaiseFatal(panics::kUnlockRWMutex);
   }
   Grant(/*writer_first=*/false);
+}
+
+bool RWMutex::TryLockSharedSlow(uint32_t state) {
+  while ((state & (kWriter | kWriterWaits)) == 0) {
+    // W1 acquire: as in try_lock_shared().
+    if (state_.Swap(state, state + kReader, std::memory_order_acquire)) {
+      return true;
+    }
+    runtime::ContentionPause();
+  }
+  return false;
 }
 
 void RWMutex::LockSharedSlow(const SourceLocation& site) {
@@ -105,28 +116,26 @@ void RWMutex::LockSharedSlow(const SourceLocation& site) {
   while (!try_lock_shared()) {
     if (LetHoldersRun(&yields)) continue;
     // Relaxed: ReaderMustWait() looks again under the lot's lock.
-    uint32_t state = state_.load(std::memory_order_relaxed);
+    uint32_t state = state_.Load(std::memory_order_relaxed);
     if ((state & (kWriter | kWriterWaits)) == 0) continue;
     if ((state & kReaderWaits) == 0 &&
-        !state_.compare_exchange(state, state | kReaderWaits,
-                                 std::memory_order_relaxed)) {
+        !state_.Swap(state, state | kReaderWaits, std::memory_order_relaxed)) {
       continue;
     }
     if (runtime::Park(request) == kYours) return;
   }
 }
 
-// `state`: as it was a moment ago.
 void RWMutex::UnlockSharedSlow(uint32_t state) {
   for (;;) {
     if (state < kReader) RaiseFatal(panics::kRUnlockRWMutex);
     if (state < 2 * kReader && (state & kWriterWaits) != 0) break;
     // W1 release: that this reader is done; pairs with W1 in lock() and
     // Grant().
-    if (state_.compare_exchange(state, state - kReader,
-                                std::memory_order_release)) {
+    if (state_.Swap(state, state - kReader, std::memory_order_release)) {
       return;
     }
+    runtime::ContentionPause();
   }
   // The last reader, and no other can come: a writer waits.
   Grant(/*writer_first=*/true);
@@ -156,7 +165,9 @@ void RWMutex::Grant(bool writer_first) {
     // W1 acquire: what the other readers did, for a writer that gets the lock
     // from here; pairs with W1 in unlock_shared(). W1 release: what this holder
     // did; pairs with W1 in lock() and try_lock_shared().
-    (void)state_.exchange(next, std::memory_order_acq_rel);
+    uint32_t state = state_.Load(std::memory_order_relaxed);
+    while (!state_.Swap(state, next, std::memory_order_acq_rel)) {
+    }
   }
   // From here on the mutex may be gone.
   if (writer != nullptr) writer->Wake(kYours);

@@ -23,7 +23,8 @@
 // lock_shared(), and each unlock_shared() before every later lock().
 //
 // All members may be called by any number of parties at once. Uncontended, each
-// is one atomic read-modify-write. At most 2^29 - 1 readers at a time.
+// is one atomic read-modify-write; of a lock that one worker alone uses, not
+// even that (runtime/owned_word.h). At most 2^29 - 1 readers at a time.
 
 #ifndef GOCHAN_GO_RW_MUTEX_H_
 #define GOCHAN_GO_RW_MUTEX_H_
@@ -31,7 +32,7 @@
 #include <atomic>
 #include <cstdint>
 
-#include "runtime/atomic.h"
+#include "runtime/owned_word.h"
 #include "runtime/source_location.h"
 
 namespace gochan {
@@ -52,7 +53,7 @@ class RWMutex {
   void lock(const SourceLocation& site = SourceLocation::current()) {
     uint32_t state = 0;
     // W1 acquire: what earlier holders did; pairs with W1 wherever one leaves.
-    if (!state_.compare_exchange(state, kWriter, std::memory_order_acquire))
+    if (!state_.TrySwapFast(state, kWriter, std::memory_order_acquire))
         [[unlikely]] {
       LockSlow(site);
     }
@@ -71,8 +72,7 @@ class RWMutex {
     uint32_t state = kWriter;
     // W1 release: what the writer did; pairs with W1 in lock() and
     // try_lock_shared().
-    if (!state_.compare_exchange(state, 0, std::memory_order_release))
-        [[unlikely]] {
+    if (!state_.TrySwapFast(state, 0, std::memory_order_release)) [[unlikely]] {
       UnlockSlow();
     }
   }
@@ -95,18 +95,11 @@ class RWMutex {
   // Go's TryRLock. Takes it for reading unless a writer holds it or waits for
   // it; never blocks.
   [[nodiscard]] bool try_lock_shared() {
-    // First a guess, not a load: that would fetch the cache line twice when
-    // another processor has it.
-    uint32_t state = 0;
-    do {
-      // W1 acquire: what earlier writers did; pairs with W1 in unlock() and
-      // Grant().
-      if (state_.compare_exchange(state, state + kReader,
-                                  std::memory_order_acquire)) {
-        return true;
-      }
-    } while ((state & (kWriter | kWriterWaits)) == 0);
-    return false;
+    uint32_t state = 0;  // a guess
+    // W1 acquire: what earlier writers did; pairs with W1 in unlock() and
+    // Grant().
+    return state_.TrySwapFast(state, kReader, std::memory_order_acquire) ||
+           TryLockSharedSlow(state);
   }
 
   // RWMutex::unlock_shared()
@@ -114,11 +107,10 @@ class RWMutex {
   // Go's RUnlock: undoes one lock_shared(). If there is none, the program ends
   // with "fatal error: sync: RUnlock of unlocked RWMutex".
   void unlock_shared() {
-    // A guess, as above: the only reader.
-    uint32_t state = kReader;
+    uint32_t state = kReader;  // a guess: the only one
     // W1 release: that this reader is done; pairs with W1 in lock() and
     // Grant().
-    if (!state_.compare_exchange(state, 0, std::memory_order_release)) {
+    if (!state_.TrySwapFast(state, 0, std::memory_order_release)) {
       UnlockSharedSlow(state);
     }
   }
@@ -147,11 +139,13 @@ class RWMutex {
 
   void LockSlow(const SourceLocation& site);
   void UnlockSlow();
+  // `state`: as it was a moment ago.
+  bool TryLockSharedSlow(uint32_t state);
   void LockSharedSlow(const SourceLocation& site);
   void UnlockSharedSlow(uint32_t state);
   void Grant(bool writer_first);
 
-  runtime::Atomic<uint32_t> state_;
+  runtime::OwnedWord state_;
 };
 
 }  // namespace gochan

@@ -27,7 +27,7 @@ using test::WaitUntilAsleep;
 using MutexTest = test::WithParties<>;
 GOCHAN_FOR_ALL_PARTIES(MutexTest);
 
-static_assert(sizeof(Mutex) == 4);
+static_assert(sizeof(Mutex) == 8);
 constinit Mutex global_mutex;
 
 PARTY_TEST(MutexTest, WorksWithTheStandardGuards) {

@@ -27,7 +27,7 @@ using test::WaitUntilAsleep;
 using RWMutexTest = test::WithParties<>;
 GOCHAN_FOR_ALL_PARTIES(RWMutexTest);
 
-static_assert(sizeof(RWMutex) == 4);
+static_assert(sizeof(RWMutex) == 8);
 constinit RWMutex global_mutex;
 
 PARTY_TEST(RWMutexTest, WorksWithTheStandardGuards) {
