@@ -19,6 +19,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <type_traits>
 
 #include "runtime/atomic.h"
 #include "runtime/restartable.h"
@@ -44,9 +45,12 @@ class Ownership {
  public:
   // Shared from the start.
   constexpr Ownership() = default;
-  // Of whoever comes first.
+  // Nobody's yet: the young one of the calling worker, or of whoever comes first
+  // if it is made by the compiler, or a thread.
   struct Fresh {};
-  constexpr explicit Ownership(Fresh) : owner_(kHasMarks ? kFresh : kShared) {}
+  constexpr explicit Ownership(Fresh) : owner_(kHasMarks ? kFresh : kShared) {
+    if (!std::is_constant_evaluated()) Begin();
+  }
 
   // See above.
   void Enter() {

@@ -42,8 +42,20 @@ TEST_F(OwnershipTest, SharedIsTheStartAndTheEnd) {
   EXPECT_EQ(ownership.MarkIfMine(), 0);
 }
 
-TEST_F(OwnershipTest, AFreshOneIsWhosWhoComesFirst) {
-  Ownership fresh{Ownership::Fresh()};
+TEST_F(OwnershipTest, AWorkersIsItsOwn) {
+  Ownership young{Ownership::Fresh()};
+  EXPECT_TRUE(young.IsLocked());
+  EXPECT_EQ(young.IsShared(), kMine == 0);
+  SetCurrentMark(kOther);
+  EXPECT_EQ(young.IsLocked(), kMine == 0);
+  young.Enter();
+  EXPECT_TRUE(young.IsShared());
+}
+
+constinit Ownership compiled{Ownership::Fresh()};
+
+TEST_F(OwnershipTest, OneMadeByTheCompilerIsWhosWhoComesFirst) {
+  Ownership& fresh = compiled;
   EXPECT_FALSE(fresh.IsOthers());
   fresh.Enter();
   EXPECT_TRUE(fresh.IsLocked()) << "young";
