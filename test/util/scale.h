@@ -28,8 +28,15 @@ namespace gochan::test {
 
 inline constexpr bool kSanitized = GOCHAN_TSAN != 0 || GOCHAN_ASAN != 0;
 
+// Is this the processor on which the tests run mostly by an emulator?
+#if defined(__aarch64__)
+inline constexpr bool kEmulated = true;
+#else
+inline constexpr bool kEmulated = false;
+#endif
+
 // Generous, because it only decides how fast a failure is reported.
-inline constexpr std::chrono::seconds kLimit{kSanitized ? 60 : 10};
+inline constexpr std::chrono::seconds kLimit{kSanitized || kEmulated ? 60 : 10};
 
 // The pause after which something that has not happened counts as "blocks".
 inline constexpr std::chrono::milliseconds kPause{25};
