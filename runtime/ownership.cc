@@ -11,8 +11,9 @@
 namespace gochan::runtime {
 
 void Ownership::Share(Faults faults) {
-  const uint8_t mine = CurrentMark();
+  uint8_t mine = CurrentMark();
   uint8_t owner = Load();
+  if (owner == kFresh && mine == 0) mine = TakeThreadMark();
   while (owner != kShared) {
     const bool young = (owner & 1) == 0;
     if (owner == kFresh && mine != 0) {

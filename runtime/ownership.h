@@ -45,8 +45,8 @@ class Ownership {
  public:
   // Shared from the start.
   constexpr Ownership() = default;
-  // Nobody's yet: the young one of the calling worker, or of whoever comes first
-  // if it is made by the compiler, or a thread.
+  // Nobody's yet: the young one of the calling worker, or of whoever comes
+  // first if it is made by the compiler, or a thread.
   struct Fresh {};
   constexpr explicit Ownership(Fresh) : owner_(kHasMarks ? kFresh : kShared) {
     if (!std::is_constant_evaluated()) Begin();
@@ -95,15 +95,17 @@ class Ownership {
     return owner == kRevoking || IsMineOrShared(owner);
   }
 
-  // Before anybody else can see it: it may become the calling thread's own;
-  // `at_once`: is so already. Of one who has no mark: whoever comes first.
+  // Before anybody else can see it: it may become the calling worker's own;
+  // `at_once`: is so already. A plain thread's: of whoever comes first, for
+  // threads make things for goroutines.
   void Begin(bool at_once = false) {
     if (!kHasMarks) return;
     const uint8_t mine = CurrentMark();
+    const uint8_t nobodys = MarksExist() ? kFresh : kShared;
     // Relaxed: released by whatever makes it visible.
-    owner_.word()->store(mine == 0 ? kFresh
-                         : at_once ? mine
-                                   : Young(mine),
+    owner_.word()->store(!IsWorkersMark(mine) ? nobodys
+                         : at_once            ? mine
+                                              : Young(mine),
                          std::memory_order_relaxed);
   }
   // From time to time, when the word has been used so often that, if it is
@@ -116,7 +118,7 @@ class Ownership {
     // O1 acq_rel. Lost: somebody has shared it.
     (void)owner_.compare_exchange(young, mine, std::memory_order_acq_rel);
   }
-  // One use more, by who has found it locked: the `limit`th ends its youth.
+  // One use more, by who has entered: the `limit`th ends its youth.
   void CountUse(uint32_t limit) {
     if (Load() == kShared || ++uses_ != limit) [[likely]] {
       return;

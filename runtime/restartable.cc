@@ -3,6 +3,8 @@
 
 #include "runtime/restartable.h"
 
+#include <atomic>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -24,6 +26,8 @@ namespace gochan::runtime {
     nullptr;
 
 #if GOCHAN_RESTARTABLE
+
+constinit bool marks_exist = false;
 
 namespace restartable_internal {
 constinit std::ptrdiff_t area = 0;
@@ -59,7 +63,10 @@ bool FindArea() {
 // Workers start after static initializers, or in one: then whoever asks first
 // decides. While the process has one thread, registering is quick.
 bool Supported() {
-  static const bool supported = FindArea() && Membarrier(kRegisterRestartAll);
+  static const bool supported = [] {
+    marks_exist = FindArea() && Membarrier(kRegisterRestartAll);
+    return marks_exist;
+  }();
   return supported;
 }
 [[maybe_unused]] const bool supported_at_start = Supported();
@@ -67,9 +74,54 @@ bool Supported() {
 }  // namespace
 
 uint8_t MarkOf(int number) {
-  if (number >= kMarks || !Supported()) return 0;
+  if (number >= kMarks - kThreadMarks || !Supported()) return 0;
   return MarkNumber(number);
 }
+
+namespace {
+
+// Threads' marks that are taken, a bit each.
+constinit Atomic<uint32_t> taken{0};
+static_assert(kThreadMarks == 32);
+
+constinit thread_local bool refused = false;
+
+struct ThreadMark {
+  ~ThreadMark() {
+    refused = true;  // what other destructors use is shared
+    if (bit == 0) return;
+    SetCurrentMark(0);
+    // M1 release: what the thread has stored; pairs with M1 in Take().
+    taken.fetch_and(~bit, std::memory_order_release);
+  }
+
+  uint8_t Take() {
+    // Relaxed: the swap decides.
+    uint32_t found = taken.load(std::memory_order_relaxed);
+    while (bit == 0 && found != ~uint32_t{0}) {
+      const uint32_t lowest = ~found & (found + 1);
+      // M1 acquire: what its last owner has stored.
+      if (taken.compare_exchange(found, found | lowest,
+                                 std::memory_order_acquire)) {
+        bit = lowest;
+      }
+    }
+    return bit == 0 ? 0 : MarkNumber(kMarks - 1 - __builtin_ctz(bit));
+  }
+
+  uint32_t bit = 0;
+};
+
+}  // namespace
+
+uint8_t TakeThreadMark() {
+  if (refused || !Supported()) return 0;
+  static thread_local ThreadMark mark;
+  SetCurrentMark(mark.Take());
+  return CurrentMark();
+}
+
+void RefuseThreadMark() { refused = true; }
 
 void RestartAll() {
   // A process that was forked may have to register again.
@@ -83,6 +135,8 @@ void RestartAll() {
 #else
 
 uint8_t MarkOf(int) { return 0; }
+uint8_t TakeThreadMark() { return 0; }
+void RefuseThreadMark() {}
 
 #if GOCHAN_INSTRUMENT
 constinit Atomic<uint64_t> restarts{0};

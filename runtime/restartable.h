@@ -26,7 +26,8 @@
 //       word = to                            x is lost
 //
 // Threads are told apart by their mark: an odd number from 3 to 253, of which
-// each belongs to one thread at a time (a worker's); 0: it has none.
+// each belongs to one thread at a time (who does a worker's work, or a plain
+// one); 0: it has none.
 //
 // Linux on x86-64 with glibc 2.35 or newer, which registers each thread, and a
 // kernel from 5.10 on. Elsewhere, and under ThreadSanitizer, which would not
@@ -71,8 +72,27 @@ GOCHAN_HOT_THREAD_LOCAL(void, current_mark, "gochan_current_mark");
 // The mark of the thread that does the work of worker `number`, from 0 on; 0 if
 // it gets none.
 uint8_t MarkOf(int number);
+// Gives the calling thread, which does no worker's work, a mark until it ends,
+// and returns it; 0: there is none left, or it has refused. At the end all that
+// it has stored is visible to whoever gets the mark next, who so inherits what
+// it has owned.
+uint8_t TakeThreadMark();
+// By a thread that will be a worker's, or nobody's.
+void RefuseThreadMark();
+// Does anybody get one? False also before that is known.
+#if GOCHAN_RESTARTABLE
+extern constinit bool marks_exist;
+inline bool MarksExist() { return marks_exist; }
+#else
+constexpr bool MarksExist() { return kHasMarks; }
+#endif
 inline constexpr int kMarks = 126;
+// The last of them are for threads.
+inline constexpr int kThreadMarks = 32;
 constexpr uint8_t MarkNumber(int i) { return static_cast<uint8_t>(2 * i + 3); }
+constexpr bool IsWorkersMark(uint8_t mark) {
+  return mark != 0 && mark < MarkNumber(kMarks - kThreadMarks);
+}
 inline void SetCurrentMark(uint8_t mark) {
   Set_current_mark(reinterpret_cast<void*>(uintptr_t{mark}));
 }

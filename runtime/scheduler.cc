@@ -459,6 +459,7 @@ void Scheduler::GiveThread(Worker& w) {
 void* Scheduler::ThreadMain(void* arg) {
   Thread& self = *static_cast<Thread*>(arg);
   prctl(PR_SET_NAME, "gochan-worker");
+  RefuseThreadMark();
   AttachOverflowStack();
   self.annotations.AdoptThread();
   self.eh_globals = ThreadEhGlobals();

@@ -159,6 +159,7 @@ Core::~Core() {
 
 // The last reference is gone, so no wait begins any more.
 void Core::DropHandles() {
+  references_.store(0, std::memory_order_relaxed);  // for onlookers
   // C1 acquire: what those who waited did; pairs with their Unpin().
   if (pins_.load(std::memory_order_acquire) == kHandles ||
       state_.Add(pins_, kHandles)) {
@@ -1045,6 +1046,7 @@ bool Core::WaitIsRight(const Enrolment& enrolment, Word* word, bool* ready) {
 
 bool Core::Enrol(Enrolment& enrolment) {
   state_.Enter();
+  state_.CountYoung();
   const WaiterId id = enrolment.id;
   if (capacity_ == 0) {
     // The usual case, as below.

@@ -82,8 +82,10 @@ class alignas(runtime::kCacheLine) Core {
     references_.fetch_add(1, std::memory_order_relaxed);
   }
   void Unref() {
-    // C1 acq_rel: the last one sees everything that all others did.
-    if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+    // C1 acq_rel: the last one sees everything that all others did. Acquire,
+    // for the same: nobody can make another of the only one.
+    if (references_.load(std::memory_order_acquire) == 1 ||
+        references_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
       DropHandles();
     }
   }

@@ -410,8 +410,8 @@ class StateWord {
     owner_.Begin(/*at_once=*/OwnedAfter() == 0);
   }
   void EndYoung() { owner_.EndYouth(); }
-  // Before somebody waits in a seat, of which the word keeps no count. The
-  // caller has found it locked.
+  // Before somebody waits, of which the word keeps no count. The caller has
+  // entered.
   void CountYoung() { owner_.CountUse(OwnedAfter()); }
 
   // Before anybody else can see it.

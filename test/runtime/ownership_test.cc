@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdint>
 #include <thread>
+#include <vector>
 
 #include "gtest/gtest.h"
 #include "runtime/atomic.h"
@@ -74,11 +75,66 @@ TEST_F(OwnershipTest, OneMadeByTheCompilerIsWhosWhoComesFirst) {
   EXPECT_TRUE(fresh.IsShared());
 }
 
-TEST_F(OwnershipTest, AFreshOneIsSharedByWhoHasNoMark) {
-  SetCurrentMark(0);
-  Ownership fresh{Ownership::Fresh()};
-  fresh.Enter();
-  EXPECT_TRUE(fresh.IsShared());
+TEST_F(OwnershipTest, AFreshOneIsSharedByWhoGetsNoMark) {
+  std::thread([] {
+    RefuseThreadMark();
+    Ownership fresh{Ownership::Fresh()};
+    fresh.Enter();
+    EXPECT_TRUE(fresh.IsShared());
+    EXPECT_EQ(CurrentMark(), 0);
+  }).join();
+}
+
+// One after the other, more than there are marks: each gets one, and gives it
+// back.
+TEST_F(OwnershipTest, ThreadsGetMarksWhenTheyUseOne) {
+  for (int i = 0; i < 2 * kThreadMarks; ++i) {
+    std::thread([] {
+      EXPECT_EQ(CurrentMark(), 0);
+      Ownership fresh{Ownership::Fresh()};
+      EXPECT_EQ(CurrentMark(), 0);
+      fresh.Enter();
+      EXPECT_EQ(CurrentMark() != 0, kMine != 0);
+      for (int k = 0; k < 128; ++k) fresh.CountUse(128);
+      EXPECT_EQ(fresh.MarkIfMine() != 0, kMine != 0);
+    }).join();
+  }
+}
+
+// At the same time: some get none, and share.
+TEST_F(OwnershipTest, MoreThreadsThanMarks) {
+  constexpr int kThreads = kThreadMarks + 8;
+  std::atomic<int> shared{0};
+  std::atomic<int> ready{0};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < kThreads; ++i) {
+    threads.emplace_back([&] {
+      Ownership fresh{Ownership::Fresh()};
+      fresh.Enter();
+      shared += fresh.IsShared() ? 1 : 0;
+      ++ready;
+      while (ready.load() < kThreads) std::this_thread::yield();
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(shared.load(), kMine != 0 ? 8 : kThreads);
+}
+
+// What a thread has owned is its heir's, and nothing is lost.
+TEST_F(OwnershipTest, TheNextOneInheritsWhatAThreadHasOwned) {
+  static constinit OwnedWord word;  // fresh
+  const auto add = [](int times) {
+    for (int i = 0; i < times; ++i) {
+      uint32_t state = word.Load(kRelaxed);
+      if (word.TrySwapFast(state, state + 1, kAcqRel)) continue;
+      while (!word.Swap(state, state + 1, kAcqRel)) {
+      }
+    }
+  };
+  for (int round = 0; round < 20; ++round) {
+    std::thread(add, 500).join();
+  }
+  EXPECT_EQ(word.Load(kRelaxed), 10'000u);
 }
 
 TEST_F(OwnershipTest, BothHalvesAreSwappedOrNone) {
