@@ -14,7 +14,7 @@
 // round.
 //
 // Lifetime: constant-initialised; may be destroyed as soon as it is known to be
-// free. Four bytes.
+// free. Eight bytes.
 //
 // Fairness: when a writer leaves, all readers that wait come in; when the last
 // reader leaves, the writer that has waited longest. So neither side starves.

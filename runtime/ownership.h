@@ -3,14 +3,14 @@
 //
 // Ownership: who may change a word without a lock.
 //
-// Of a word that one worker alone uses, that worker becomes the owner, which
-// changes it by restartable sequences (restartable.h). Whoever else comes makes
+// Of a word that one worker, or thread, alone uses, that one becomes the owner,
+// which changes it by restartable sequences (restartable.h). Whoever else comes makes
 // it shared first, once and for ever, and nobody waits for anybody.
 //
-//   every operation:  Enter()        shared, or mine, from now on
-//                     MarkIfMine()   not 0: RestartableSwap(...); if that
-//                     fails,
-//                                    or it is 0: a locked swap
+//   every operation
+//     Enter()        it is shared, or mine, from now on
+//     MarkIfMine()   not 0: RestartableSwap(), and if that fails a locked swap;
+//                    0: a locked swap
 //
 // How it all fits together: docs/design/channel.md, "owned words".
 
@@ -87,9 +87,8 @@ class Ownership {
   bool IsOwned() const {
     return (owner_.word()->load(std::memory_order_relaxed) & 1) != 0;
   }
-  // Does somebody who has no right to it use it? For tools; no step. kRevoking:
-  // the owner goes on in an operation that has entered before; it is not about
-  // to store.
+  // May the calling thread use it? For tools; no step. kRevoking: the owner
+  // goes on in an operation that has entered before; it is not about to store.
   bool IsEntered() const {
     const uint8_t owner = owner_.word()->load(std::memory_order_relaxed);
     return owner == kRevoking || IsMineOrShared(owner);
