@@ -4,8 +4,8 @@
 // Ownership: who may change a word without a lock.
 //
 // Of a word that one worker, or thread, alone uses, that one becomes the owner,
-// which changes it by restartable sequences (restartable.h). Whoever else comes makes
-// it shared first, once and for ever, and nobody waits for anybody.
+// which changes it by restartable sequences (restartable.h). Whoever else comes
+// makes it shared first, once and for ever, and nobody waits for anybody.
 //
 //   every operation
 //     Enter()        it is shared, or mine, from now on
