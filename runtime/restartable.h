@@ -167,17 +167,18 @@ extern constinit std::ptrdiff_t area;
   uintptr_t scratch;
   const __m128i both = _mm_set_epi64x(static_cast<long long>(to.hi),
                                       static_cast<long long>(to.lo));
-  asm volatile inline(GOCHAN_RESTARTABLE_SEQUENCE("cmpq %[lo], %[word]\n\t"
-                                                  "jne 5f\n\t"
-                                                  "cmpq %[hi], 8+%[word]\n\t"
-                                                  "jne 5f\n\t",
-                                                  "movdqa %[both], %[word]", "")
-                      : [stored] "+&q"(stored), [scratch] "=&r"(scratch),
-                        [word] "+m"(*word.both())
-                      : [owner] "m"(*owner.word()), [mine] "q"(mine),
-                        [lo] "r"(from.lo), [hi] "r"(from.hi), [both] "x"(both),
-                        [area] "r"(restartable_internal::area)
-                      : "memory", "cc");
+  Pair64& pair = *word.both();
+  asm volatile inline(
+      GOCHAN_RESTARTABLE_SEQUENCE("cmpq %[lo], %[word_lo]\n\t"
+                                  "jne 5f\n\t"
+                                  "cmpq %[hi], %[word_hi]\n\t"
+                                  "jne 5f\n\t",
+                                  "movdqa %[both], %[word]", "")
+      : [stored] "+&q"(stored), [scratch] "=&r"(scratch), [word] "+m"(pair)
+      : [owner] "m"(*owner.word()), [mine] "q"(mine), [word_lo] "m"(pair.lo),
+        [word_hi] "m"(pair.hi), [lo] "r"(from.lo), [hi] "r"(from.hi),
+        [both] "x"(both), [area] "r"(restartable_internal::area)
+      : "memory", "cc");
   return stored;
 }
 
