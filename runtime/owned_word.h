@@ -42,11 +42,7 @@ class OwnedWord {
     // Not a load of the word first: another processor that wants it would have
     // more time to take it away.
     if (owner_.IsShared()) return word_.compare_exchange(state, to, order);
-    if (const uint8_t mine = owner_.MarkIfMine(); mine != 0) {
-      if (RestartableSwap(word_, state, to, owner_.owner(), mine)) [[likely]] {
-        return true;
-      }
-    }
+    if (owner_.TrySwap(word_, state, to)) return true;
     state = word_.load(std::memory_order_relaxed);  // a swap decides
     return false;
   }

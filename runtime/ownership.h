@@ -68,6 +68,18 @@ class Ownership {
     const uint8_t owner = owner_.word()->load(std::memory_order_relaxed);
     return mine != 0 && owner == mine ? mine : 0;
   }
+  // `word`: `from` -> `to`, without a lock, if the calling thread is the owner
+  // (RestartableSwap()). False: swap with a lock.
+  template <typename Word, typename Value>
+  [[nodiscard, gnu::always_inline]] bool TrySwap(Word& word, Value from,
+                                                 Value to) const {
+    if (const uint8_t mine = MarkIfMine(); mine != 0) {
+      if (RestartableSwap(word, from, to, owner_, mine)) [[likely]] {
+        return true;
+      }
+    }
+    return false;
+  }
   // For RestartableSwap() and RestartableAdd(), beside it.
   const Atomic<uint8_t>& owner() const { return owner_; }
   bool IsShared() const { return Load() == kShared; }

@@ -133,6 +133,28 @@ extern constinit std::ptrdiff_t area;
   "4:\tjmp 5b\n\t"                                        \
   ".popsection"
 
+namespace restartable_internal {
+// Eight bytes of whatever type.
+template <typename Memory>
+[[nodiscard, gnu::always_inline]] inline bool Swap8(
+    Memory& memory, uint64_t from, uint64_t to, const Atomic<uint8_t>& owner,
+    uint8_t mine) {
+  static_assert(sizeof(Memory) == 8);
+  bool stored = false;
+  uintptr_t scratch;
+  // (Inline: it is short, though the compiler counts its lines.)
+  asm volatile inline(
+      GOCHAN_RESTARTABLE_SEQUENCE("cmpq %[from], %[word]\n\t"
+                                  "jne 5f\n\t",
+                                  "movq %[to], %[word]", "")
+      : [stored] "+&q"(stored), [scratch] "=&r"(scratch), [word] "+m"(memory)
+      : [owner] "m"(*owner.word()), [mine] "q"(mine), [from] "r"(from),
+        [to] "r"(to), [area] "r"(area)
+      : "memory", "cc");
+  return stored;
+}
+}  // namespace restartable_internal
+
 // RestartableSwap()
 //
 // `word`'s low half, or both: `from` -> `to`, if `owner` is `mine`. False also
@@ -145,19 +167,7 @@ extern constinit std::ptrdiff_t area;
 [[nodiscard, gnu::always_inline]] inline bool RestartableSwap(
     Atomic128& word, uint64_t from, uint64_t to, const Atomic<uint8_t>& owner,
     uint8_t mine) {
-  bool stored = false;
-  uintptr_t scratch;
-  // (Inline: it is short, though the compiler counts its lines.)
-  asm volatile inline(
-      GOCHAN_RESTARTABLE_SEQUENCE("cmpq %[from], %[word]\n\t"
-                                  "jne 5f\n\t",
-                                  "movq %[to], %[word]", "")
-      :
-      [stored] "+&q"(stored), [scratch] "=&r"(scratch), [word] "+m"(*word.low())
-      : [owner] "m"(*owner.word()), [mine] "q"(mine), [from] "r"(from),
-        [to] "r"(to), [area] "r"(restartable_internal::area)
-      : "memory", "cc");
-  return stored;
+  return restartable_internal::Swap8(*word.low(), from, to, owner, mine);
 }
 
 [[nodiscard, gnu::always_inline]] inline bool RestartableSwap(
@@ -186,18 +196,7 @@ extern constinit std::ptrdiff_t area;
 [[nodiscard, gnu::always_inline]] inline bool RestartableSwap(
     Atomic<uint64_t>& word, uint64_t from, uint64_t to,
     const Atomic<uint8_t>& owner, uint8_t mine) {
-  bool stored = false;
-  uintptr_t scratch;
-  asm volatile inline(
-      GOCHAN_RESTARTABLE_SEQUENCE("cmpq %[from], %[word]\n\t"
-                                  "jne 5f\n\t",
-                                  "movq %[to], %[word]", "")
-      : [stored] "+&q"(stored), [scratch] "=&r"(scratch),
-        [word] "+m"(*word.word())
-      : [owner] "m"(*owner.word()), [mine] "q"(mine), [from] "r"(from),
-        [to] "r"(to), [area] "r"(restartable_internal::area)
-      : "memory", "cc");
-  return stored;
+  return restartable_internal::Swap8(*word.word(), from, to, owner, mine);
 }
 
 [[nodiscard, gnu::always_inline]] inline bool RestartableSwap(

@@ -311,12 +311,7 @@ class StateWord {
       return SwapLo(from.lo(), to.lo());
     }
     CheckEntered();
-    if (const uint8_t mine = owner_.MarkIfMine(); mine != 0) {
-      if (runtime::RestartableSwap(word_, from.bits(), to.bits(),
-                                   owner_.owner(), mine)) [[likely]] {
-        return true;
-      }
-    }
+    if (owner_.TrySwap(word_, from.bits(), to.bits())) return true;
     runtime::Pair64 expected = from.bits();
     return word_.CompareExchange(expected, to.bits());
   }
@@ -324,12 +319,7 @@ class StateWord {
   // Without a lock, if it is the calling thread's own; with one, if that fails.
   [[nodiscard]] bool SwapLo(uint64_t from, uint64_t to) {
     CheckEntered();
-    if (const uint8_t mine = owner_.MarkIfMine(); mine != 0) {
-      if (runtime::RestartableSwap(word_, from, to, owner_.owner(), mine))
-          [[likely]] {
-        return true;
-      }
-    }
+    if (owner_.TrySwap(word_, from, to)) return true;
     return SwapLoLocked(from, to);
   }
   [[nodiscard]] bool SwapLoLocked(uint64_t from, uint64_t to) {
@@ -361,12 +351,7 @@ class StateWord {
   // as for the state.
   [[nodiscard]] bool SwapBeside(runtime::Atomic<uint64_t>& word, uint64_t from,
                                 uint64_t to) const {
-    if (const uint8_t mine = owner_.MarkIfMine(); mine != 0) {
-      if (runtime::RestartableSwap(word, from, to, owner_.owner(), mine))
-          [[likely]] {
-        return true;
-      }
-    }
+    if (owner_.TrySwap(word, from, to)) return true;
     return word.compare_exchange(from, to, std::memory_order_seq_cst);
   }
   // By the only one who may change it now.
