@@ -17,7 +17,7 @@ from compare_peers import BENCH, OURS, ROOT, build, commit, environment, peers
 FEW, MORE = 2_000, 22_000
 LONG = {"shared_done_1000": (10_000, 30_000), "sieve": (20, 60),
         "sieve_select": (20, 60), "cross_wake": None, "idle_10k": None,
-        "sleep_churn": None, "line_exchange": None,
+        "sleep_churn": (10_000, 30_000), "line_exchange": None,
         "fib_tree": None}  # its N is not how often
 
 

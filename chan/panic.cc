@@ -18,7 +18,7 @@ namespace {
 // As Go ends a program: what happened, and to which goroutine.
 [[noreturn]] void End(const char* what, const char* message) {
   std::fflush(stdout);
-  dprintf(STDERR_FILENO, "%s: %s\n", what, message);
+  runtime::PrintHeadline(STDERR_FILENO, what, message);
   runtime::PrintGoroutineHeader(STDERR_FILENO, "running");
   std::abort();
 }

@@ -22,15 +22,11 @@ using internal::Core;
 using internal::DeadlineNode;
 using internal::Reason;
 
-// What Go says when a method of a nil interface is called.
-constexpr char kNilContext[] =
-    "invalid memory address or nil pointer dereference";
-
 constinit internal::RootNode background(ContextNode::Kind::kBackground);
 constinit internal::RootNode todo(ContextNode::Kind::kTodo);
 
 ContextNode& Checked(ContextNode* node) {
-  if (node == nullptr) RaisePanic(kNilContext);
+  if (node == nullptr) ContextAccess::RaiseNil();
   return *node;
 }
 
@@ -193,6 +189,11 @@ const void* Context::Value(const void* key) const {
 
 std::string Context::String() const {
   return node_ == nullptr ? "nil" : node_->String();
+}
+
+// As Go when a method of a nil interface is called.
+void internal::ContextAccess::RaiseNil() {
+  RaisePanic("invalid memory address or nil pointer dereference");
 }
 
 ContextNode& internal::ContextAccess::Parent(const Context& ctx) {

@@ -27,8 +27,9 @@
 // All functions and all members may be called by any number of threads at once;
 // one handle object is not to be assigned while others use it. A Context costs
 // a pointer and keeps its parents alive. The destructors of values and of
-// functions run where the last reference goes, perhaps inside a cancel call or
-// a timer's, and must not block.
+// functions run where the last reference goes, perhaps inside a cancel call,
+// which waits for them if they block; if a deadline or a signal cancels, in a
+// goroutine of their own.
 //
 // Memory ordering: what thread X did before it cancelled a context is visible
 // to thread Y once Y has received from Done(), or Err() or Cause() was not OK.
@@ -99,7 +100,9 @@ class Key {
 
 class Context {
  public:
-  // A nil context, as Go's: only good for being assigned to and compared.
+  // A nil context, as Go's: only good for being assigned to and compared. All
+  // else that needs one panics ("invalid memory address or nil pointer
+  // dereference"), a DoneCase too.
   Context() = default;
   Context(const Context& other);
   Context(Context&& other) noexcept
@@ -124,7 +127,9 @@ class Context {
   // Context::Cause()
   //
   // OK while Done() is open; then why: the status that the first cancellation
-  // gave, here or above, or else Err().
+  // gave, here or above, or else Err(). Of a context of the user's own kind: OK
+  // while Err() is; then the cause of the context within it that its Value()
+  // passes on to, or else Err().
   absl::Status Cause() const;
 
   // Context::Deadline()
@@ -147,7 +152,8 @@ class Context {
 
   // Context::String()
   //
-  // As Go prints it: "context.Background.WithCancel"; "nil" for a nil one.
+  // As Go prints it: "context.Background.WithCancel"; "nil" for a nil one. A
+  // deadline is shown in the local time zone.
   std::string String() const;
 
   bool IsNil() const { return node_ == nullptr; }
@@ -334,7 +340,8 @@ template <typename T>
 // Runs `fn` once when `ctx` has ended, at once if it has already; always beside
 // whoever ends it and the caller (a goroutine, or a thread), never inside. The
 // result takes it back. A context whose parent or deadline can still end it is
-// kept for `fn`, even if no handle is left.
+// kept for `fn`, even if no handle is left. An empty `fn` ends the program when
+// it is to run: "go of nil func value".
 StopFunc AfterFunc(const Context& ctx, absl::AnyInvocable<void()> fn);
 
 // As ctx.Cause().
@@ -354,11 +361,14 @@ struct ContextInterface {
   virtual RecvChan<Unit> Done() const { return nullptr; }
   // Not OK once Done() is closed.
   virtual absl::Status Err() const { return absl::OkStatus(); }
-  // By the key's address: usually `return wrapped.Value(key);`.
+  // By the key's address: usually `return wrapped.Value(key);`, which is also
+  // how children find a context within this one, and Cause() its cause. For
+  // keys that it does not know, nullptr.
   virtual const void* Value(const void*) const { return nullptr; }
   // Runs a function when the context ends. Children are registered here, if it
-  // is offered, and take themselves back when they end first; else Done() is
-  // watched. The function is short and does not block.
+  // is offered, and take themselves back when they end first; the function is
+  // short and does not block. Else Done() is watched, and children are ended by
+  // a goroutine that asks Err() soon after Done() has been closed.
   virtual std::optional<StopFunc> AfterFunc(absl::AnyInvocable<void()>) const {
     return std::nullopt;
   }
@@ -379,10 +389,14 @@ struct ContextAccess {
   // The node, not referenced; nullptr for nil.
   static ContextNode* Node(const Context& ctx) { return ctx.node_; }
   // The Done channel, not referenced, so that thousands of selects on one
-  // context do not contend for its count; nullptr if it never ends, or for nil.
+  // context do not contend for its count; nullptr if it never ends. Panics for
+  // nil.
   static Core* Done(const Context& ctx) {
-    return ctx.node_ == nullptr ? nullptr : ctx.node_->Done();
+    if (ctx.node_ == nullptr) [[unlikely]]
+      RaiseNil();
+    return ctx.node_->Done();
   }
+  [[noreturn]] static void RaiseNil();
   // The parent of a new context; panics for nil.
   static ContextNode& Parent(const Context& ctx);
 
@@ -419,10 +433,11 @@ class TypedValueNode final : public ValueNode {
     HoldParent();
   }
 
-  std::string KeyString() const override {
-    return name_ != nullptr ? name_ : std::string(TypeName<Key<T>>());
+  void Print(std::string* text) const override {
+    *text += ".WithValue(" +
+             (name_ != nullptr ? name_ : std::string(TypeName<Key<T>>())) +
+             ", " + PrintForContext(value_) + ")";
   }
-  std::string ValueString() const override { return PrintForContext(value_); }
 
  private:
   const char* const name_;

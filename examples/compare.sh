@@ -5,7 +5,8 @@
 # usage: compare.sh PROGRAM FOLDER [--not-under-tsan]
 #
 # The program prints what FOLDER/expected.txt says, and so does its original in Go,
-# FOLDER/main.go, where Go is installed.
+# FOLDER/main.go, where Go is installed. GOCACHE: where Go keeps what it has compiled; else its
+# library is compiled anew each time.
 set -uo pipefail
 
 if [[ $# -lt 2 || ! -x $1 || ! -f $2/expected.txt ]]; then
@@ -32,11 +33,12 @@ else
   failures=1
 fi
 
-# Nothing is downloaded, and nothing written outside of our folder.
+# Nothing is downloaded, and nothing written outside of our folder, or of the one for what Go has
+# compiled.
 if ! command -v go >/dev/null 2>&1; then
   echo "skip  Go is not installed, so its output is not compared"
 elif cp "$folder/main.go" "$dir" && cd "$dir" &&
-  env HOME="$dir" GOCACHE="$dir/cache" GOPATH="$dir/path" GOFLAGS= GO111MODULE=auto \
+  env HOME="$dir" GOCACHE="${GOCACHE:-$dir/cache}" GOPATH="$dir/path" GOFLAGS= GO111MODULE=auto \
     GOTOOLCHAIN=local GOPROXY=off go run main.go >"$dir/theirs" &&
   diff "$folder/expected.txt" "$dir/theirs"; then
   echo "ok    Go prints the same"

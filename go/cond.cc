@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "chan/panic.h"
 #include "go/mutex.h"
 #include "runtime/parking_lot.h"
 #include "runtime/source_location.h"
@@ -28,6 +29,9 @@ bool Cond::Enter(void* cond) {
 
 void Cond::Wait(const SourceLocation& site) {
   Mutex& mutex = L;
+  // Here, for a report names who calls: unlock() below runs when the caller has
+  // left, on the stack of somebody who has nothing to do with it.
+  if (!mutex.IsLocked()) RaiseFatal(panics::kUnlockMutex);
   runtime::ParkRequest request;
   request.object = this;
   request.queue = kQueue;

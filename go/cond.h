@@ -46,7 +46,8 @@ class Cond {
   // Unlocks L, which the caller holds, and blocks, in one step: a Signal() or
   // Broadcast() that follows the unlocking is not missed. Locks L again before
   // it returns. It returns only if it was woken, but others may have had L
-  // before, so call it in a loop that checks the condition.
+  // before, so call it in a loop that checks the condition. If L is not locked,
+  // the program ends as with L.unlock().
   void Wait(const SourceLocation& site = SourceLocation::current());
 
   // Cond::Signal()

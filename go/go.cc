@@ -9,10 +9,12 @@
 #include <cstdlib>
 #include <string>
 
+#include "chan/internal/timer_core.h"
 #include "go/inspect.h"
 #include "go/leak.h"
 #include "runtime/cpu_count.h"
 #include "runtime/sanitizers.h"
+#include "runtime/timers.h"
 
 namespace gochan {
 
@@ -71,6 +73,7 @@ int RunMainErased(void (*fn)(void* arg), void* arg, const int* status,
             "fatal error: RunMain called while another one runs\n");
     std::abort();
   }
+  runtime::SetTimerIsIdle(&internal::TimerCore::IsIdle);
   runtime::SetDeadlockHook(&ReportDeadlock);
   MainCall call{fn, arg};
   runtime::Task& task = runtime::NewTask(nullptr, site);

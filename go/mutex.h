@@ -78,6 +78,8 @@ class Mutex {
   }
 
  private:
+  friend class Cond;
+
   // state_ = { passes:29 woken:1 parked:1 locked:1 }
   //
   //   bit     set by                cleared by            means
@@ -105,6 +107,12 @@ class Mutex {
     return (state & kLocked) != 0 || state >= kMaxPasses * kPass;
   }
   static bool StillTaken(void* mutex);
+
+  // By who has locked it, or believes so.
+  bool IsLocked() const {
+    // Relaxed: his own lock() came before, and nobody else unlocks.
+    return (state_.Load(std::memory_order_relaxed) & kLocked) != 0;
+  }
 
   // `state`: as it was found.
   void LockSlow(uint32_t state, const SourceLocation& site);

@@ -63,14 +63,11 @@ class Once {
   // call has ended. It has ended as well if fn threw or called Goexit(): there
   // is no second try, and only the first caller gets the exception.
   template <typename Fn>
-  void Do(Fn&& fn, const SourceLocation& site = SourceLocation::current()) {
+  void Do(Fn&& fn, SourceLocation site = SourceLocation::current()) {
     // O1 acquire: what fn did; pairs with O1 in End().
-    if (state_.load(std::memory_order_acquire) == kDone) [[likely]] {
-      return;
+    if (state_.load(std::memory_order_acquire) != kDone) [[unlikely]] {
+      DoSlow(std::forward<Fn>(fn), site);
     }
-    if (!Begin(site)) return;
-    Ending ending{this};
-    std::invoke(std::forward<Fn>(fn));
   }
 
  private:
@@ -90,6 +87,15 @@ class Once {
     ~Ending() { once->End(); }
     Once* once;
   };
+
+  // Out of line, and the place is passed by value: so Do() saves no registers
+  // and writes nothing when it is done.
+  template <typename Fn>
+  [[gnu::noinline]] void DoSlow(Fn&& fn, SourceLocation site) {
+    if (!Begin(site)) return;
+    Ending ending{this};
+    std::invoke(std::forward<Fn>(fn));
+  }
 
   static bool StillRunning(void* once);
 
@@ -140,7 +146,7 @@ class OnceState {
   template <typename F>
   explicit OnceState(F&& fn) : fn_(std::forward<F>(fn)) {}
 
-  const Result& Get(const SourceLocation& site) {
+  const Result& Get(SourceLocation site) {
     once_.Do([this] { Run(); }, site);
     if (!result_.has_value()) [[unlikely]] {
 #if defined(__cpp_exceptions)
@@ -199,9 +205,8 @@ auto MakeOnceState(Fn&& fn) {
 
 template <typename Fn>
 auto OnceFunc(Fn&& fn) {
-  return [state = internal::MakeOnceState<internal::NoResult>(
-              std::forward<Fn>(fn))](const SourceLocation& site =
-                                         SourceLocation::current()) -> void {
+  return [state = internal::MakeOnceState<internal::NoResult>(std::forward<Fn>(
+              fn))](SourceLocation site = SourceLocation::current()) -> void {
     (void)state->Get(site);
   };
 }
@@ -212,8 +217,7 @@ auto OnceValue(Fn&& fn) {
   static_assert(!std::is_void_v<Result>,
                 "gochan: the function returns nothing; use OnceFunc");
   return [state = internal::MakeOnceState<Result>(std::forward<Fn>(fn))](
-             const SourceLocation& site =
-                 SourceLocation::current()) -> const Result& {
+             SourceLocation site = SourceLocation::current()) -> const Result& {
     return state->Get(site);
   };
 }

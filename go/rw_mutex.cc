@@ -7,7 +7,7 @@
 #include <cstdint>
 
 #include "chan/panic.h"
-#include "runtime/backoff.h"
+#include "runtime/contention.h"
 #include "runtime/parking_lot.h"
 #include "runtime/scheduler.h"
 #include "runtime/source_location.h"

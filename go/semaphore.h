@@ -44,7 +44,8 @@ class Semaphore {
   // Takes a weight of n; blocks until so much is free and nobody waits who came
   // before, or until `ctx` is done. Then it returns ctx.Err(), also if the
   // weight was free at the same time, and has taken nothing. Waits for `ctx`
-  // alone if n is more than there will ever be. Panics with "semaphore: n < 0".
+  // alone if n is more than there will ever be. Panics with "semaphore: n < 0",
+  // and if `ctx` is nil; nothing has changed then.
   [[nodiscard]] absl::Status Acquire(
       Context ctx, int64_t n = 1,
       const SourceLocation& site = SourceLocation::current());
@@ -61,7 +62,7 @@ class Semaphore {
   // "semaphore: released more than held" if it never was taken.
   void Release(int64_t n = 1);
 
-  // How many wait. O(n).
+  // How many wait that may run again. O(n).
   int WaitersForTest();
 
  private:
@@ -69,6 +70,8 @@ class Semaphore {
 
   void Append(Waiter& waiter);
   void Remove(Waiter& waiter);
+  bool SomebodyWaits();
+  void Withdraw(Waiter& waiter);
   // Serves waiters from the front as far as the free weight reaches.
   void Serve();
 

@@ -8,7 +8,6 @@
 #include <sched.h>
 #include <semaphore.h>
 #include <signal.h>
-#include <string.h>
 #if defined(__linux__)
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -16,7 +15,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cctype>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -25,6 +23,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -32,6 +31,7 @@
 #include "chan/chan.h"
 #include "chan/panic.h"
 #include "ctx/context.h"
+#include "ctx/internal/node.h"
 #include "runtime/scheduler.h"
 
 namespace gochan {
@@ -121,14 +121,108 @@ void Handle(int signal, siginfo_t* info, void* context) {
 // Who wants what
 // -----------------------------------------------------------------------------
 
-// "Interrupt" becomes "interrupt signal received", as in Go.
-absl::Status CauseOf(int signal) {
-  const char* const known = strsignal(signal);
-  std::string text = known != nullptr ? known : "unknown";
-  text[0] =
-      static_cast<char>(std::tolower(static_cast<unsigned char>(text[0])));
-  return absl::CancelledError(text + " signal received");
+// As Go's on Linux, which are not quite strsignal()'s.
+std::string NameOf(int signal) {
+  switch (signal) {
+    case SIGHUP:
+      return "hangup";
+    case SIGINT:
+      return "interrupt";
+    case SIGQUIT:
+      return "quit";
+    case SIGILL:
+      return "illegal instruction";
+    case SIGTRAP:
+      return "trace/breakpoint trap";
+    case SIGABRT:
+      return "aborted";
+    case SIGBUS:
+      return "bus error";
+    case SIGFPE:
+      return "floating point exception";
+    case SIGKILL:
+      return "killed";
+    case SIGUSR1:
+      return "user defined signal 1";
+    case SIGSEGV:
+      return "segmentation fault";
+    case SIGUSR2:
+      return "user defined signal 2";
+    case SIGPIPE:
+      return "broken pipe";
+    case SIGALRM:
+      return "alarm clock";
+    case SIGTERM:
+      return "terminated";
+#if defined(SIGSTKFLT)
+    case SIGSTKFLT:
+      return "stack fault";
+#endif
+    case SIGCHLD:
+      return "child exited";
+    case SIGCONT:
+      return "continued";
+    case SIGSTOP:
+      return "stopped (signal)";
+    case SIGTSTP:
+      return "stopped";
+    case SIGTTIN:
+      return "stopped (tty input)";
+    case SIGTTOU:
+      return "stopped (tty output)";
+    case SIGURG:
+      return "urgent I/O condition";
+    case SIGXCPU:
+      return "CPU time limit exceeded";
+    case SIGXFSZ:
+      return "file size limit exceeded";
+    case SIGVTALRM:
+      return "virtual timer expired";
+    case SIGPROF:
+      return "profiling timer expired";
+    case SIGWINCH:
+      return "window changed";
+    case SIGIO:
+      return "I/O possible";
+#if defined(SIGPWR)
+    case SIGPWR:
+      return "power failure";
+#endif
+    case SIGSYS:
+      return "bad system call";
+    default:
+      return "signal " + std::to_string(signal);
+  }
 }
+
+absl::Status CauseOf(int signal) {
+  return absl::CancelledError(NameOf(signal) + " signal received");
+}
+
+// What NotifyContext() gives: a context with a cancellation of its own that
+// prints as Go's. The value is nobody's but its own.
+class SignalNode final : public internal::ValueNode {
+ public:
+  SignalNode(internal::ContextNode& parent, std::vector<int> signals)
+      : ValueNode(parent, this, this), signals_(std::move(signals)) {
+    HoldParent();
+  }
+
+  void Print(std::string* text) const override {
+    constexpr std::string_view kEnd = ".WithCancel";
+    text->resize(text->size() - kEnd.size());
+    text->insert(0, "signal.NotifyContext(");
+    const char* before = ", [";
+    for (const int signal : signals_) {
+      *text += before + NameOf(signal);
+      before = " ";
+    }
+    *text += signals_.empty() ? ")" : "])";
+  }
+
+ private:
+  const std::vector<int> signals_;
+};
 
 // Either a channel, or a context to cancel, or a function to call.
 struct Listener {
@@ -380,14 +474,18 @@ class Registry {
     for (;;) {
       while (sem_wait(&something_arrived) != 0) {
       }
-      Calls calls;
       {
-        std::lock_guard<std::mutex> lock(mutex_);
-        calling_ = true;
-        TellRuntime();
-        SendArrived(calls);
+        // What a cancellation runs of the user's would keep up other signals.
+        const internal::Burial burial(internal::Burial::Where::kBeside);
+        Calls calls;
+        {
+          std::lock_guard<std::mutex> lock(mutex_);
+          calling_ = true;
+          TellRuntime();
+          SendArrived(calls);
+        }
+        calls.Run();
       }
-      calls.Run();
       std::lock_guard<std::mutex> lock(mutex_);
       calling_ = false;
       TellRuntime();
@@ -431,8 +529,11 @@ std::pair<Context, CancelFunc> NotifyContext(
   auto [ctx, cancel_cause] = WithCancelCause(parent);
   auto cancel =
       std::make_shared<const CancelCauseFunc>(std::move(cancel_cause));
+  internal::ContextNode* const node =
+      new SignalNode(*internal::ContextAccess::Node(ctx), signals);
+  Context named = internal::ContextAccess::Make(node);
   Registry::Get().Listen(cancel, SetOf(signals));
-  return {std::move(ctx), CancelFunc([cancel = std::move(cancel)] {
+  return {std::move(named), CancelFunc([cancel = std::move(cancel)] {
             (*cancel)(absl::OkStatus());
             Registry::Get().StopListening([&](const Listener& listener) {
               return listener.cancel == cancel;

@@ -68,10 +68,10 @@ void ResetSignals(std::initializer_list<int> signals);
 // NotifyContext()
 //
 // A child of `parent` that is done also when one of `signals` (an empty list:
-// any) arrives; its Cause() then names it, as "interrupt signal received".
-// Calling the CancelFunc, or dropping its last copy, cancels the context and
-// undoes the notification, so do it as soon as signals need no longer be
-// caught: until then a second Ctrl-C is swallowed.
+// any) arrives; its Cause() then names it as Go does, "interrupt signal
+// received". Calling the CancelFunc, or dropping its last copy, cancels the
+// context and undoes the notification, so do it as soon as signals need no
+// longer be caught: until then a second Ctrl-C is swallowed.
 [[nodiscard]] std::pair<Context, CancelFunc> NotifyContext(
     Context parent, std::initializer_list<int> signals);
 

@@ -3,11 +3,12 @@
 
 #include "go/time.h"
 
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <utility>
 
-#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "chan/internal/core.h"
 #include "chan/internal/timer_core.h"
 #include "chan/internal/waiter.h"
@@ -15,6 +16,7 @@
 #include "runtime/atomic.h"
 #include "runtime/clock.h"
 #include "runtime/park.h"
+#include "runtime/pool.h"
 #include "runtime/shared_timer.h"
 #include "runtime/spawn.h"
 #include "runtime/timers.h"
@@ -55,7 +57,10 @@ TimerCore& CoreOf(const RecvChan<absl::Time>& channel) {
 namespace internal {
 
 // What AfterFunc() makes. Held by the handles, by the runtime's timer while
-// that is pending, and by every run.
+// that is pending, and by every run. What the function has captured is
+// destroyed by whoever drops the last handle or by a goroutine, never in the
+// context of timers, where it must not block: a run takes over the hold of the
+// timer that went off.
 class FuncTimer {
  public:
   static FuncTimer* Make(MonotonicNanos deadline,
@@ -64,6 +69,11 @@ class FuncTimer {
     made->Follow();
     return made;
   }
+
+  // Pooled: a process may have a million, and the C library asks the system for
+  // memory by the page.
+  static void* operator new(std::size_t);
+  static void operator delete(void* timer);
 
   void Hold() { timer_.Hold(); }
   void Release() {
@@ -123,27 +133,31 @@ class FuncTimer {
         },
         [](void* self) {
           auto* const timer = static_cast<FuncTimer*>(self);
-          timer->Fire();
-          timer->Release();
+          if (timer->Fire()) return;
+          // Too early, or stopped at this moment and perhaps dropped as well.
+          timer->Follow();
+          if (timer->timer_.Release()) {
+            runtime::Spawn([timer] { delete timer; });
+          }
         },
         this);
   }
 
-  void Fire() {
+  // True: it runs, and the caller's hold is the run's now.
+  [[nodiscard]] bool Fire() {
     // G1 acquire.
     uint32_t word = word_.load(std::memory_order_acquire);
     MonotonicNanos deadline;
     if (!IsArmed(word) ||
         !timer_.IsDue(word & kTicket, runtime::TimerNow(), &deadline)) {
-      return;
+      return false;
     }
     // G1 acq_rel. Lost: somebody has stopped or set it at this moment.
     if (!word_.compare_exchange(word, word & ~kArmed,
                                 std::memory_order_acq_rel)) {
-      return;
+      return false;
     }
     if (!fn_) RaiseFatal("go of nil func value");
-    Hold();
     runtime::Spawn([this] {
       struct End {
         FuncTimer* timer;
@@ -151,12 +165,19 @@ class FuncTimer {
       } end{this};
       fn_();
     });
+    return true;
   }
 
   absl::AnyInvocable<void()> fn_;
   Atomic<uint32_t> word_{kArmed};
   runtime::SharedTimer timer_;
 };
+
+using FuncTimerPool = runtime::Pool<sizeof(FuncTimer), alignof(FuncTimer)>;
+
+void* FuncTimer::operator new(std::size_t) { return FuncTimerPool::Take(); }
+
+void FuncTimer::operator delete(void* timer) { FuncTimerPool::Give(timer); }
 
 }  // namespace internal
 
@@ -231,7 +252,7 @@ RecvChan<absl::Time> Tick(absl::Duration d) {
   return MakeChannel(d, runtime::CeilNanos(d));
 }
 
-absl::Time Now() { return absl::Now(); }
+absl::Time Now() { return absl::FromUnixNanos(runtime::UnixNanosNow()); }
 
 // -----------------------------------------------------------------------------
 // Sleep

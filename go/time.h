@@ -65,7 +65,7 @@ absl::Status Sleep(const Context& ctx, absl::Duration d,
 
 // Now()
 //
-// absl::Now().
+// The wall clock, as absl::Now() tells it, in nanoseconds of the system's.
 absl::Time Now();
 
 // After()

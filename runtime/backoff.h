@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The gochan authors.
 //
-//   Backoff          a bounded wait for a neighbour between two adjacent
-//                    instructions: a few pauses, then the processor goes to
-//                    whoever else wants it
-//   PauseUntil       a few microseconds for somebody on another processor
-//   ContentionPause  after a lost swap of a word that many change
+//   Backoff      a bounded wait for a neighbour between two adjacent
+//                instructions: a few pauses, then the processor goes to whoever
+//                else wants it
+//   PauseUntil   a few microseconds for somebody on another processor
 
 #ifndef GOCHAN_RUNTIME_BACKOFF_H_
 #define GOCHAN_RUNTIME_BACKOFF_H_
 
 #include <sched.h>
+#include <time.h>
 
 #include <cstdint>
 
@@ -30,19 +30,28 @@ inline void CpuRelax() {
 class Backoff {
  public:
   // One round. The first kSpins are pauses; then sched_yield, because the
-  // neighbour may have been preempted on this very processor.
+  // neighbour may have been preempted on this very processor; but not often,
+  // for some schedulers put who yields behind everybody else's time slice. Then
+  // it sleeps.
   void Wait(const void* address) {
     Step(StepKind::kSpin, address);
-    if (rounds_ < kSpins) {
-      ++rounds_;
+    if (rounds_ < kSpins + kYields) ++rounds_;
+    if (rounds_ <= kSpins) {
       for (int i = 0; i < (1 << rounds_); ++i) CpuRelax();
-    } else {
+    } else if (rounds_ < kSpins + kYields) {
       sched_yield();
+    } else {
+      const timespec pause{0, 20'000};
+      nanosleep(&pause, nullptr);
     }
   }
 
+  // Several microseconds have gone: the neighbour is not just about to come.
+  bool IsLong() const { return rounds_ > kSpins; }
+
  private:
   static constexpr int kSpins = 6;
+  static constexpr int kYields = 4;
   int rounds_ = 0;
 };
 
@@ -52,23 +61,10 @@ class Backoff {
 template <uint64_t kMicros, int kPauses, typename IsOver>
 void PauseUntil(IsOver is_over) {
   const uint64_t start = Ticks();
-  const uint64_t limit = TicksPerSecond() / 1'000'000 * kMicros;
+  const uint64_t limit = TicksOfMicros(kMicros);
   for (int i = 0; !is_over() && i < kPauses && Ticks() - start < limit; ++i) {
     CpuRelax();
   }
-}
-
-// Somebody else was quicker at a word that both change all the time: leaves it
-// to him for about a microsecond. A line that goes to and fro between two
-// processors costs each of them more than an operation does; so he gets dozens
-// of operations done meanwhile, and then we do. Bounded, so what is lock-free
-// stays so.
-[[gnu::noinline, gnu::cold]] inline void ContentionPause() {
-#if GOCHAN_INSTRUMENT
-  // A tool decides who goes first.
-#else
-  PauseUntil<1, 64>([] { return false; });
-#endif
 }
 
 }  // namespace gochan::runtime

@@ -38,6 +38,12 @@ MonotonicNanos MonotonicAtUnixNanos(int64_t unix_nanos) {
              : MonotonicAfterNanos(unix_nanos - now);
 }
 
-int64_t UnixNanosNow() { return absl::GetCurrentTimeNanos(); }
+// Not absl::GetCurrentTimeNanos(), which takes twice as long where it cannot
+// use the processor's clock.
+int64_t UnixNanosNow() {
+  timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
+}
 
 }  // namespace gochan::runtime

@@ -43,6 +43,9 @@ inline uint64_t TicksPerSecond() {
   return 2'000'000'000;
 #endif
 }
+inline uint64_t TicksOfMicros(uint64_t micros) {
+  return TicksPerSecond() / 1'000'000 * micros;
+}
 
 // In nanoseconds, rounded up: a time-out never comes early. Saturates.
 inline int64_t CeilNanos(absl::Duration d) {

@@ -13,12 +13,23 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <typeinfo>
 
 #include "runtime/goroutine.h"
 #include "runtime/goroutine_text.h"
 
 namespace gochan::runtime {
+
+void PrintHeadline(int fd, const char* what, std::string_view text) {
+  std::string line(what);
+  line += ": ";
+  for (const char c : text) {
+    line += c;
+    if (c == '\n') line += '\t';
+  }
+  dprintf(fd, "%s\n", line.c_str());
+}
 
 void PrintGoroutineHeader(int fd, const char* state) {
   Goroutine* const g = CurrentGoroutine();
@@ -66,7 +77,7 @@ void ReportUncaught() {
 #endif
   }
   std::fflush(stdout);
-  dprintf(STDERR_FILENO, "panic: %s\n", what.c_str());
+  PrintHeadline(STDERR_FILENO, "panic", what);
   PrintGoroutineHeader(STDERR_FILENO, "running");
   std::terminate();
 }

@@ -11,6 +11,8 @@
 #ifndef GOCHAN_RUNTIME_GOEXIT_H_
 #define GOCHAN_RUNTIME_GOEXIT_H_
 
+#include <string_view>
+
 namespace gochan::runtime {
 
 enum class Ended { kReturned, kExited };
@@ -29,6 +31,10 @@ bool CaughtGoexit();
 // In a catch block: prints the exception, the goroutine and where it was
 // created, then std::terminate().
 [[noreturn]] void ReportUncaught();
+
+// The first line of a report: "<what>: <text>". As in Go, a tab follows each
+// newline in `text`, so that nothing in it passes for a line of the report's.
+void PrintHeadline(int fd, const char* what, std::string_view text);
 
 // What follows "panic: " and "fatal error: " lines: an empty line, then the
 // calling goroutine's id, state, name and where it was created.

@@ -284,11 +284,15 @@ struct alignas(kCacheLine) Goroutine : Fiber, Resumer, Runnable, Noted, Party {
 
   Task* task = nullptr;
   Stack stack;
-  // In Blocking(): the thread it is on, and the worker that it has left.
+  // In Blocking(): the thread it is on, and the worker that it has left, or
+  // lent; since when, in Ticks(), if it has left it.
   Thread* blocking = nullptr;
   Worker* blocking_worker = nullptr;
+  uint64_t blocking_since = 0;
   uint32_t blocking_depth = 0;  // Blocking() inside of Blocking()
-  uint64_t magic = 0;           // the control block was constructed
+  uint8_t blocking_index = 0;   // BriefCalls::Index
+  bool blocking_lent = false;
+  uint64_t magic = 0;  // the control block was constructed
 };
 
 // Where the control block of `stack` is. All stacks lie alike in the cache, so

@@ -14,6 +14,7 @@
 #include "runtime/clock.h"
 #include "runtime/cpu_count.h"
 #include "runtime/futex.h"
+#include "runtime/wait_history.h"
 
 namespace gochan::runtime {
 
@@ -80,29 +81,61 @@ void ParkSlot::WakeThread(uint32_t result) {
 
 namespace {
 
-// A partner that is already on its way is met without a system call: by a few
-// microseconds of pauses if he may be on another processor, then by a few turns
-// for whoever shares this one. Returns the result, or one that is none.
-uint32_t AwaitPartner(const ParkSlot& slot) {
-  constexpr int kYields = 4;
-  uint32_t result = slot.Result();
-  if (HasSeveralCpus()) {
-    PauseUntil<3, 512>([&] {
-      result = slot.Result();
-      return result >= ParkSlot::kFirstResult;
-    });
+// A wait of a thread, and how long it stays awake for it. A partner that is
+// already on its way is met without a system call: by a microsecond of pauses
+// if he may be on another processor, then by turns for whoever shares this one.
+// There are more of these if the thread's waits are short, for it would sleep
+// for less than it costs to fall asleep and to be woken. Where there is one
+// processor, who has it decides when the wait is over, and nothing is measured.
+class Wait {
+ public:
+  Wait(WaitHistory& history, MonotonicNanos deadline)
+      : history_(history), deadline_(deadline) {}
+  ~Wait() {
+    if (several_) history_.NoteWait(IsShort());
   }
-  for (int i = 0; i < kYields && result < ParkSlot::kFirstResult; ++i) {
-    sched_yield();
-    result = slot.Result();
+  Wait(const Wait&) = delete;
+  Wait& operator=(const Wait&) = delete;
+
+  // Returns the result, or one that is none.
+  uint32_t Awake(const ParkSlot& slot) {
+    const auto is_over = [&slot] {
+      return slot.Result() >= ParkSlot::kFirstResult;
+    };
+    if (several_ && history_.MayPause()) {
+      PauseUntil<1, 512>(is_over);
+      history_.NotePauses(is_over());
+    }
+    for (int turns = 0; !is_over() && StaysAwake(turns); ++turns) sched_yield();
+    return slot.Result();
   }
-  return result;
-}
+
+ private:
+  static constexpr uint64_t kShortMicros = 20;
+  static constexpr int kFewTurns = 4;
+  static constexpr int kTurns = 256;  // for there may be no clock
+
+  bool IsShort() const {
+    return Ticks() - begun_ < TicksOfMicros(kShortMicros);
+  }
+  // After so many turns.
+  bool StaysAwake(int turns) const {
+    if (turns < kFewTurns) return true;
+    return several_ && turns < kTurns && history_.AreShort() && IsShort() &&
+           (deadline_ == kNever || MonotonicNow() < deadline_);
+  }
+
+  WaitHistory& history_;
+  const MonotonicNanos deadline_;
+  const bool several_ = HasSeveralCpus();
+  const uint64_t begun_ = several_ ? Ticks() : 0;
+};
 
 }  // namespace
 
 uint32_t SleepThread(ParkSlot& slot, MonotonicNanos deadline) {
-  const uint32_t early = AwaitPartner(slot);
+  Wait wait(CurrentParty().waits, deadline);
+  const uint32_t early = wait.Awake(slot);
   if (early >= ParkSlot::kFirstResult) return early;
   uint32_t found = ParkSlot::kPending;
   // P1 acquire on failure: the result is there. On success it only announces

@@ -31,6 +31,7 @@
 #include "runtime/instrument.h"
 #include "runtime/random.h"
 #include "runtime/thread_local.h"
+#include "runtime/wait_history.h"
 #include "runtime/wait_reason.h"
 
 namespace gochan::runtime {
@@ -68,7 +69,11 @@ struct Party {
   // Select cases of this party that refer to a channel without a reference, and
   // the channels whose last handle went meanwhile (chan/internal/core.h).
   uint32_t borrows = 0;
+  WaitHistory waits;  // a thread's
   void* buried = nullptr;
+  // Contexts whose last handle went meanwhile (ctx/internal/node.h); nullptr:
+  // one that goes is destroyed at once.
+  void* burial = nullptr;
 
   void (*release_waiter)(void* waiter) = nullptr;  // gives it back at the end
   // By anybody, once the party never runs again: nobody will wake it.

@@ -36,6 +36,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 #include "runtime/atomic.h"
 #include "runtime/barrier.h"
@@ -85,6 +86,34 @@ class RunQueue {
     }
   };
 
+  // What did not fit into the ring.
+  struct Backlog {
+    List woken;
+    List fresh;
+    List aged;
+
+    bool empty() const {
+      return woken.first == nullptr && fresh.first == nullptr &&
+             aged.first == nullptr;
+    }
+    void Append(Backlog&& other) {
+      woken.Append(static_cast<List&&>(other.woken));
+      fresh.Append(static_cast<List&&>(other.fresh));
+      aged.Append(static_cast<List&&>(other.aged));
+    }
+    // Of those woken and of the new ones in turns, now and then of the aged
+    // ones.
+    T* Pop(uint32_t turn) {
+      if (turn % kAgedTurn == 0) {
+        if (T* const t = aged.Pop(); t != nullptr) return t;
+      }
+      const bool of_fresh = turn % 2 != 0;
+      T* t = (of_fresh ? fresh : woken).Pop();
+      if (t == nullptr) t = (of_fresh ? woken : fresh).Pop();
+      return t != nullptr ? t : aged.Pop();
+    }
+  };
+
   // --- by the owner
 
   // `t` runs next. Returns who was to run next until now, or nullptr: the
@@ -130,15 +159,15 @@ class RunQueue {
     const uint32_t head = head_.load(std::memory_order_relaxed);
     if (hide || tail - head == kRing || backlogged_) {
       if (Enter()) {
-        if (tail == head && !HasBacklog() && hide &&
+        if (tail == head && backlog_.empty() && hide &&
             batch_end_ - batch_begin_ < kBatch) {
           batch_[batch_end_ % kBatch] = t;
           batch_end_ = batch_end_ + 1;
           Leave();
           return false;
         }
-        if (tail - head == kRing || HasBacklog()) {
-          fresh ? fresh_.Prepend(t) : backlog_.Append(t);
+        if (tail - head == kRing || !backlog_.empty()) {
+          fresh ? backlog_.fresh.Prepend(t) : backlog_.woken.Append(t);
           backlogged_ = true;
           Leave();
           return true;
@@ -184,13 +213,13 @@ class RunQueue {
           batch_begin_ = 0;
           batch_end_ = n - 1;
           for (uint32_t i = 1; i < n; ++i) batch_[i - 1] = taken[i];
-          if (HasBacklog()) RefillRing();
+          if (!backlog_.empty()) RefillRing();
           Leave();
         }
         return taken[0];
       }
       if (mine && backlogged_) {
-        if (T* const t = PopBacklog(); t != nullptr) {
+        if (T* const t = backlog_.Pop(++turn_); t != nullptr) {
           RefillRing();
           Leave();
           return t;
@@ -234,7 +263,9 @@ class RunQueue {
   // overtaken by all that come after them any more.
   void Age() {
     if (!backlogged_ || !Enter()) return;
-    if (aged_.first == nullptr) aged_.Append(static_cast<List&&>(fresh_));
+    if (backlog_.aged.first == nullptr) {
+      backlog_.aged.Append(static_cast<List&&>(backlog_.fresh));
+    }
     Leave();
   }
 
@@ -385,9 +416,9 @@ class RunQueue {
     return first;
   }
 
-  // All of the private part. `must_hold(arg)` is asked once more when the owner
-  // is kept out: is it still worth it? nullptr: nothing, or the owner was in
-  // there.
+  // All of the private part, into the caller's own queue; returns the first of
+  // them. nullptr: nothing, or the owner was in there. O(what is in the batch):
+  // of a long backlog not one is touched.
   T* StealPrivate(RunQueue& mine) {
     // A number of its own, lest it takes another thief's request for its own
     // after the owner has refused that.
@@ -407,26 +438,39 @@ class RunQueue {
       (void)thief_.compare_exchange(request, kNone, std::memory_order_seq_cst);
       return nullptr;
     }
-    List loot;
+    List batch;
     for (uint32_t i = batch_begin_; i != batch_end_; ++i) {
-      loot.Append(batch_[i % kBatch]);
+      batch.Append(batch_[i % kBatch]);
     }
     batch_begin_ = 0;
     batch_end_ = 0;
-    loot.Append(static_cast<List&&>(backlog_));
-    loot.Append(static_cast<List&&>(aged_));
-    loot.Append(static_cast<List&&>(fresh_));
+    Backlog backlog = std::exchange(backlog_, Backlog{});
     backlogged_ = false;
-    if (T* const next = next_; next != nullptr) loot.Append(next);
+    T* const next = next_;
     next_ = nullptr;
     // Q4 release: the emptied part; pairs with the acquire in Enter().
     thief_.store(kNone, std::memory_order_release);
-    T* const first = loot.Pop();
-    while (T* t = loot.Pop()) mine.Push(t, false);
-    return first;
+    T* const first = batch.Pop();
+    while (T* const t = batch.Pop()) mine.Push(t, false);
+    mine.Adopt(static_cast<Backlog&&>(backlog));
+    if (next != nullptr) mine.Push(next, false);
+    return first != nullptr ? first : mine.Take();
   }
 
  private:
+  // By the owner, behind its own backlog.
+  void Adopt(Backlog&& backlog) {
+    if (Enter()) {
+      backlog_.Append(static_cast<Backlog&&>(backlog));
+      RefillRing();
+      Leave();
+      return;
+    }
+    for (uint32_t turn = 1; T* const t = backlog.Pop(turn); ++turn) {
+      Push(t, false);
+    }
+  }
+
   // Written by who may touch the private part, glimpsed by others. All relaxed:
   // those others decide nothing by it.
   template <typename U>
@@ -536,23 +580,6 @@ class RunQueue {
 
   // While inside:
 
-  bool HasBacklog() const {
-    return backlog_.first != nullptr || fresh_.first != nullptr ||
-           aged_.first != nullptr;
-  }
-
-  // Of those woken and of the new ones in turns, now and then of the aged ones.
-  T* PopBacklog() {
-    ++turn_;
-    if (turn_ % kAgedTurn == 0) {
-      if (T* const t = aged_.Pop(); t != nullptr) return t;
-    }
-    const bool fresh = turn_ % 2 != 0;
-    T* t = (fresh ? fresh_ : backlog_).Pop();
-    if (t == nullptr) t = (fresh ? backlog_ : fresh_).Pop();
-    return t != nullptr ? t : aged_.Pop();
-  }
-
   // Backlog to ring.
   void RefillRing() {
     uint32_t tail = tail_.load(std::memory_order_relaxed);  // own
@@ -561,14 +588,14 @@ class RunQueue {
     if (size <= kRefilledRing / 2) {
       const uint32_t full = tail - size + kRefilledRing;
       while (tail != full) {
-        T* const t = PopBacklog();
+        T* const t = backlog_.Pop(++turn_);
         if (t == nullptr) break;
         ring_[tail++ % kRing].store(t, std::memory_order_relaxed);
       }
       // Q3 release, as in Place().
       tail_.store(tail, kLightStore);
     }
-    backlogged_ = HasBacklog();
+    backlogged_ = !backlog_.empty();
   }
 
   // First line: the owner's, and read by thieves now and then.
@@ -579,9 +606,7 @@ class RunQueue {
   Glimpsed<uint32_t> batch_end_;
   Glimpsed<bool> backlogged_;  // false: the lists are empty
   uint32_t turn_ = 0;
-  List backlog_;
-  List fresh_;
-  List aged_;
+  Backlog backlog_;
   T* batch_[kBatch] = {};
   // Second: shared.
   alignas(kCacheLine) Atomic<uint32_t> head_{0};  // owner, thieves: up

@@ -148,6 +148,7 @@ struct SchedulerStats {
   uint64_t steals;
   uint64_t wake_ups;
   uint64_t handoffs;
+  uint64_t rests;  // of workers that got in each other's way
 };
 SchedulerStats GetSchedulerStats();
 

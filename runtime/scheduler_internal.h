@@ -16,6 +16,7 @@
 #include <cstdint>
 
 #include "runtime/atomic.h"
+#include "runtime/brief_calls.h"
 #include "runtime/cache_line.h"
 #include "runtime/clock.h"
 #include "runtime/eh_globals.h"
@@ -63,6 +64,9 @@ struct alignas(kCacheLine) Thread : Fiber {
   // In Blocking(), with or without a worker to come back to. For the detection
   // of deadlocks. Written by the thread.
   Atomic<uint32_t> in_blocking{0};
+  // How often it has lent its worker; the guard compares. Written by the
+  // thread. Relaxed.
+  Atomic<uint32_t> lends{0};
   Atomic<int32_t> tid{0};  // the kernel's number; written once
   // Its own stack: the low end, and where it is the runtime's from there on
   // down. Written once, `mark` last and released.
@@ -91,6 +95,12 @@ struct alignas(kCacheLine) Thread : Fiber {
 //                                        kRetired   its thread
 // kDetached and kAsleep are *idle*: counted in Scheduler::counts, and its bit
 // is set in Scheduler::idle.
+//
+// Worker::lent_: whose it is while kRunning.
+//   lent_      set by                    next      who may act
+//   nullptr    (start)                   a thread  its thread
+//   a thread   that one, which is in a   nullptr   by swap: that thread, back
+//              call: Scheduler::Lend               from the call, or the guard
 class alignas(kCacheLine) Worker {
  public:
   enum State : uint32_t { kRetired, kDetached, kAsleep, kRunning };
@@ -114,7 +124,7 @@ class alignas(kCacheLine) Worker {
   // The same for a Runnable that was chosen; nullptr: the thread's own stack.
   [[gnu::always_inline]] inline Fiber& Enter(Fiber& from, Runnable* r);
   // nullptr: nothing at hand, or time to look around.
-  Runnable* Pick();
+  inline Runnable* Pick();
 
   // Will all that wait here have had their turn within so many nanoseconds?
   bool IsBrief(MonotonicNanos limit) const;
@@ -161,17 +171,22 @@ class alignas(kCacheLine) Worker {
 
   const int number_;
   const uint8_t mark_ = MarkOf(number_);  // see restartable.h
-  // Written by the worker, watched by the watcher: has it switched since?
-  // Relaxed.
+  // Written by the worker, watched by the watcher: has it switched since? 0
+  // without a switch, too: so that it looks around at its next one. Relaxed.
   Atomic<int32_t> budget_{kMaxBudget};
   int32_t budget_size_ = kMaxBudget;
-  // As found when it last looked around: what waits here will soon have had its
-  // turn, sooner than another worker would be awake and have it in its cache.
-  // So it is kept private, and nobody is woken for it; should the worker stop
-  // switching, the watcher comes for it.
+  // As found when it last looked around, or was woken: what waits here will
+  // soon have had its turn, sooner than another worker would be awake and have
+  // it in its cache. So it is kept private, and nobody is woken for it; should
+  // the worker stop switching, the watcher comes for it.
   bool quiet_ = false;
-  MonotonicNanos turn_ = 0;   // how long a turn took on average, then
-  uint64_t looked_ = 0;       // then; in Ticks()
+  // How long a turn took on average, then or before it last slept; 0: it has
+  // run nothing yet.
+  MonotonicNanos turn_ = 0;
+  int32_t budget_then_ = kMaxBudget;
+  uint64_t looked_ = 0;  // then; in Ticks()
+  // Since one found something that was not there at its first look.
+  uint32_t vain_searches_ = 0;
   MonotonicNanos aged_ = 0;   // when the queue was, see RunQueue
   Thread* thread_ = nullptr;  // while kRunning or kAsleep
   Random random_;
@@ -185,11 +200,27 @@ class alignas(kCacheLine) Worker {
   Atomic<uint64_t> steals_{0};
   Atomic<uint64_t> wake_ups_{0};
   Atomic<uint64_t> handoffs_{0};
+  Atomic<uint64_t> rests_{0};
 
   // By the watcher alone.
   int32_t watched_budget_ = 0;
   MonotonicNanos watched_now_ = 0;
   bool watched_full_ = false;
+
+  // Lost swaps since then (in Ticks()); were they too many? See Rest().
+  uint64_t lost_since_ = 0;
+  int lost_swaps_ = 0;
+  bool is_tired_ = false;
+
+  // Brief calls since the last one after which it looked around.
+  int32_t calls_ = 0;
+  BriefCalls brief_calls_;
+  BriefCalls::Index lent_for_ = 0;
+  Atomic<Thread*> lent_{nullptr};
+  // By the guard alone: to whom, and for which of his calls, when it last
+  // looked.
+  const Thread* guarded_ = nullptr;
+  uint32_t guarded_lends_ = 0;
 
   alignas(kCacheLine) Atomic<uint32_t> state_{kRetired};
   RunQueue<Runnable> queue_;
@@ -253,6 +284,13 @@ inline bool Worker::Tick() {
   const int32_t budget = Budget() - 1;
   SetBudget(budget);
   return budget > 0;
+}
+
+inline Runnable* Worker::Pick() {
+  if (!Tick()) [[unlikely]]
+    return nullptr;
+  Runnable* const r = queue_.TakeNext();
+  return r != nullptr ? r : queue_.Take();
 }
 
 inline Fiber& Worker::EnterGoroutine(Fiber& from, Goroutine& g) {

@@ -14,7 +14,9 @@
 // the word: a deadline is never taken for that of another setting.
 //
 // The callback looks at the word and the setting by itself, so it may come
-// late, or for a setting that is over.
+// late, or for a setting that is over. It comes early, too: a timer that is set
+// to a later time goes off at the earlier one, as most that are set again and
+// again never go off at all, and the callback calls Follow() then.
 //
 // Memory ordering: what happened before Set() is visible to who finds that
 // setting by Get().
@@ -105,10 +107,11 @@ class SharedTimer {
 
   // SharedTimer::Follow()
   //
-  // Starts the timer for the deadline that `wanted()` returns, or stops it for
-  // kNever. To be called after each change of what that would be; it is called
-  // by one thread at a time, perhaps another one, and once after the last
-  // change. `callback(arg)` has a hold of its own, which it must release.
+  // Sees to it that the timer goes off at the deadline that `wanted()` returns,
+  // or before it, or not at all for kNever. To be called after each change of
+  // what that would be, and by a callback that came too early; `wanted` is
+  // called by one thread at a time, perhaps another one, and once after the
+  // last change. `callback(arg)` has a hold of its own, which it must release.
   template <typename Wanted>
   void Follow(Wanted wanted, Timer::Callback callback, void* arg) {
     // F1 acq_rel: the change that led here is seen by who follows it.
@@ -116,6 +119,8 @@ class SharedTimer {
     uint32_t seen = 1;
     do {
       const MonotonicNanos deadline = wanted();
+      // If it goes off meanwhile, its callback comes here next.
+      if (deadline != kNever && timer_.GoesOff() <= deadline) continue;
       const bool held = timer_.Stop();
       if (deadline == kNever) {
         // The caller has a hold of its own, so this is not the last one.

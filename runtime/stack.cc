@@ -452,8 +452,11 @@ constexpr uint32_t kShards = 64;
 
 // Stacks of default size, in batches: a list of lists, so that one swap moves
 // 16 of them.
+//   fresh  came back since the last Sweep()
+//   swept  have been looked at by it, and lain here since then
 struct alignas(kCacheLine) Shard {
-  runtime::FreeStack<Records> batches;
+  runtime::FreeStack<Records> fresh;
+  runtime::FreeStack<Records> swept;
 };
 constinit Shard shards[kShards];
 
@@ -480,7 +483,7 @@ void PushBatch(uint32_t shard, const uint32_t* ids, uint32_t n) {
   if (pool_has_grown.load(std::memory_order_relaxed) == 0) {
     pool_has_grown.store(1, std::memory_order_relaxed);
   }
-  shards[shard].batches.Push(ids[0], ids[0]);
+  shards[shard].fresh.Push(ids[0], ids[0]);
 }
 
 // Fills `ids` with one batch; 0 if all shards are found empty, each at its
@@ -490,7 +493,9 @@ uint32_t PopBatch(uint32_t shard, uint32_t* ids) {
   const uint32_t used =
       std::min(threads_seen.load(std::memory_order_relaxed), kShards);
   for (uint32_t i = 0; i < used; ++i) {
-    uint32_t id = shards[(shard + i) % used].batches.Pop();
+    Shard& from = shards[(shard + i) % used];
+    uint32_t id = from.fresh.Pop();
+    if (id == kNone) id = from.swept.Pop();
     uint32_t n = 0;
     for (; id != kNone; id = Records::At(id).next) ids[n++] = id;
     if (n != 0) return n;
@@ -510,17 +515,18 @@ constinit Atomic<uint64_t> faults_at_sweep{0};
 // again, and a sweep costs a fraction of the faults that called for it.
 constexpr uint64_t kFaultsPerStack = 4;
 
-// Takes the pool of default-sized stacks apart and puts it together again
-// without what frames that stepped over the marks have left. Threads that want
-// a stack meanwhile may have to make new ones.
+// Looks at the stacks of default size that have come into the pool since last
+// time, and gives back what frames that stepped over the marks have left. Takes
+// a batch at a time: threads that want a stack meanwhile find all the others.
 void Sweep() {
   const uint32_t used =
       std::min(threads_seen.load(std::memory_order_relaxed), kShards);
+  // As many as there can be: others may bring more all the time.
+  uint64_t batches = stacks_made.load(std::memory_order_relaxed) / kBatch + 1;
   for (uint32_t shard = 0; shard < used; ++shard) {
-    auto& batches = shards[shard].batches;
-    uint32_t first = kNone;
-    uint32_t last = kNone;
-    for (uint32_t head; (head = batches.Pop()) != kNone; first = head) {
+    for (; batches > 0; --batches) {
+      const uint32_t head = shards[shard].fresh.Pop();
+      if (head == kNone) break;
       for (uint32_t id = head; id != kNone; id = Records::At(id).next) {
         const Stack stack = StackOf(Slabs::At(id / kSlabStacks), id);
         const auto pages =
@@ -530,11 +536,8 @@ void Sweep() {
           Shrink(stack, Records::At(id));
         }
       }
-      // Relaxed: Push() releases it.
-      Records::At(head).free_link().store(first, std::memory_order_relaxed);
-      if (last == kNone) last = head;
+      shards[shard].swept.Push(head, head);
     }
-    if (first != kNone) batches.Push(first, last);
   }
 }
 

@@ -106,6 +106,12 @@ struct alignas(kCacheLine) TimerEntry {
     return life;
   }
 
+  // By the owner: of the life that it has begun last.
+  MonotonicNanos deadline() const {
+    // Relaxed: only the owner sets it.
+    return deadline_.load(std::memory_order_relaxed);
+  }
+
   enum class Disarmed { kNotArmed, kInInbox, kInHeap };
 
   // By the owner; the linearization point of Stop() is its swap, or the load
@@ -161,6 +167,21 @@ struct alignas(kCacheLine) TimerEntry {
   [[nodiscard]] bool IsPending() const {
     // Relaxed: a statistic; who has seen a call return has an edge of his own.
     return Armed(word_.load(std::memory_order_relaxed));
+  }
+
+  // By anybody: is it armed, and with what? It was so at one moment.
+  [[nodiscard]] bool IsPending(TimerCallback* fn, void** arg) {
+    // T1 acquire.
+    uint64_t word = word_.load(std::memory_order_acquire);
+    do {
+      if (!Armed(word)) return false;
+      // Relaxed: as in Fire().
+      *fn = fn_.load(std::memory_order_relaxed);
+      *arg = arg_.load(std::memory_order_relaxed);
+      // T2 release: the reads above come before the next Start(). Changes
+      // nothing, so no swap of others fails that would not have.
+    } while (!word_.compare_exchange(word, word, std::memory_order_acq_rel));
+    return true;
   }
 
   Atomic<uint32_t>& free_link() { return free_link_; }

@@ -124,6 +124,16 @@ class alignas(kCacheLine) TimerQueue {
   // False: enough are kept.
   bool KeepSpare(TimerEntry* entry);
 
+  // TimerQueue::IsBeingFired()
+  //
+  // By anybody: does somebody hold the lock, as it is while callbacks run? If
+  // not, what those before have done is visible; also of one whose entry the
+  // caller has found not pending any more, before an acquire fence.
+  bool IsBeingFired() const {
+    // Q1 acquire.
+    return lock_.load(std::memory_order_acquire) != 0;
+  }
+
 #if GOCHAN_INSTRUMENT
   // Takes the earliest one out; false if there is none.
   bool TakeEarliest(TimerCallback* fn, void** arg, MonotonicNanos* deadline);

@@ -221,6 +221,8 @@ class TimerService {
 
 constinit TimerService service;
 
+constinit Atomic<TimerIsIdle> timer_is_idle{nullptr};
+
 // The queue on which the caller is the one to start timers; nullptr: none.
 TimerQueue* CallersQueue() {
 #if GOCHAN_INSTRUMENT
@@ -305,6 +307,13 @@ void Timer::Start(MonotonicNanos deadline, Callback fn, void* arg) {
   if (where == &service.queue()) service.Started(deadline);
 }
 
+MonotonicNanos Timer::GoesOff() const {
+  OneStep one_step;
+  // Relaxed: as in Entry().
+  const TimerEntry* const entry = entry_.load(std::memory_order_relaxed);
+  return entry != nullptr && entry->IsPending() ? entry->deadline() : kNever;
+}
+
 bool Timer::Stop() {
   OneStep one_step;
   // T4 acquire; pairs with T4 in Entry().
@@ -326,8 +335,26 @@ size_t PendingTimers() {
   return pending;
 }
 
-bool AnyPendingTimers() {
-  return ForEachPending([](TimerEntry&) { return true; });
+TimersLeft FindTimerThatWakes(size_t limit) {
+  // Relaxed: a function; nothing is passed on with it.
+  const TimerIsIdle is_idle = timer_is_idle.load(std::memory_order_relaxed);
+  TimersLeft left = TimersLeft::kNoneWakes;
+  ForEachPending([&](TimerEntry& entry) {
+    TimerCallback fn;
+    void* arg;
+    if (!entry.IsPending(&fn, &arg)) return false;
+    if (limit-- == 0) {
+      left = TimersLeft::kTooMany;
+    } else if (is_idle == nullptr || !is_idle(fn, arg)) {
+      left = TimersLeft::kOneWakes;
+    }
+    return left != TimersLeft::kNoneWakes;
+  });
+  return left;
+}
+
+void SetTimerIsIdle(TimerIsIdle is_idle) {
+  timer_is_idle.store(is_idle, std::memory_order_relaxed);
 }
 
 TimerMemory GetTimerMemory() {

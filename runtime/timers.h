@@ -81,6 +81,12 @@ class Timer {
   // pending before the call, and nobody starts a timer, all is over.
   static bool ThreadIsAsleep();
 
+  // Timer::GoesOff()
+  //
+  // By who may start it: the deadline, if it is started, and neither stopped
+  // nor has its callback begun, which begins after this, then; else kNever.
+  MonotonicNanos GoesOff() const;
+
   // Timer::Stop()
   //
   // True: it was armed, and the callback will not run. False: the callback has
@@ -99,12 +105,23 @@ class Timer {
   Atomic<TimerEntry*> entry_{nullptr};
 };
 
-// Timers that are started, neither fired nor stopped; whether there is any.
-// Exact once the calls that change it have returned. They look at every entry
-// that was ever used (64 MB after a million timers), so that starting and
-// stopping need not count.
+// Timers that are started, neither fired nor stopped. Exact once the calls that
+// change it have returned. Looks at every entry that was ever used (64 MB after
+// a million timers), so that starting and stopping need not count.
 size_t PendingTimers();
-bool AnyPendingTimers();
+
+// FindTimerThatWakes()
+//
+// Is there one of these that may wake or start a goroutine? Gives up after
+// `limit` that do not.
+//
+// SetTimerIsIdle() says how to tell: whether `fn(arg)`, called now, would wake
+// nobody. It is asked when nobody else runs, as it seems; if that is wrong, the
+// memory at `arg` may be something else's by then, and the answer is not used.
+enum class TimersLeft { kNoneWakes, kOneWakes, kTooMany };
+TimersLeft FindTimerThatWakes(size_t limit);
+using TimerIsIdle = bool (*)(TimerCallback fn, void* arg);
+void SetTimerIsIdle(TimerIsIdle is_idle);
 
 // What the timers of the process hold on to.
 struct TimerMemory {

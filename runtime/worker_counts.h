@@ -19,7 +19,7 @@ namespace gochan::runtime {
 //   active     workers that are not kRetired
 //   watcher    one of the idle ones sleeps by the clock and looks after those
 //              that run
-//   epoch      counts claims of idle workers
+//   epoch      counts claims of idle workers, and mains
 // So that a push needs one load to know that nobody is to be woken.
 struct WorkerCounts {
   static constexpr uint64_t kIdle = 1;

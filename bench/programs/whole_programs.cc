@@ -3,6 +3,9 @@
 //
 // Workloads: whole programs, as one writes them in Go.
 
+#include <sys/types.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <cstddef>
@@ -16,6 +19,7 @@
 #include "absl/time/time.h"
 #include "bench/programs/workload.h"
 #include "chan/chan.h"
+#include "chan/panic.h"
 #include "ctx/context.h"
 #include "go/go.h"
 #include "go/sync.h"
@@ -420,6 +424,65 @@ void Rounds(Run& run) {
   run.Check(sum == rounds * kParties * (kParties - 1) / 2, "who took part");
 }
 
+// 8 goroutines make system calls that take no time.
+void BriefCalls(Run& run) {
+  std::array<int64_t, 8> calls{};
+  const pid_t parent = getppid();
+  WaitGroup wg;
+  run.Start();
+  for (int k = 0; k < 8; ++k) {
+    wg.Go([&count = calls[static_cast<std::size_t>(k)], parent,
+           share = run.Share(k, 8)] {
+      for (int64_t i = 0; i < share; ++i) {
+        count += Blocking([] { return getppid(); }) == parent ? 1 : 0;
+      }
+    });
+  }
+  wg.Wait();
+  run.Stop();
+  int64_t sum = 0;
+  for (int64_t count : calls) sum += count;
+  run.Check(sum == run.n(), "the number of calls");
+}
+
+// 64 goroutines take one of 16 buffers and give it back.
+void FreeList(Run& run) {
+  constexpr int kParties = 64;
+  const Chan<int64_t> free = MakeChan<int64_t>(16);
+  for (int64_t i = 0; i < 16; ++i) free.Send(i);
+  WaitGroup wg;
+  run.Start();
+  for (int k = 0; k < kParties; ++k) {
+    wg.Go([free, share = run.Share(k, kParties)] {
+      for (int64_t i = 0; i < share; ++i) free.Send(free.Recv().value);
+    });
+  }
+  wg.Wait();
+  run.Stop();
+  int64_t sum = 0;
+  for (int i = 0; i < 16; ++i) sum += free.Recv().value;
+  run.Check(sum == 15 * 16 / 2, "the buffers");
+}
+
+#if defined(__cpp_exceptions)
+// A send on a closed channel, whose panic is caught.
+void Panics(Run& run) {
+  const Chan<int64_t> closed = MakeChan<int64_t>();
+  closed.Close();
+  int64_t caught = 0;
+  run.Start();
+  for (int64_t i = 0; i < run.n(); ++i) {
+    try {
+      closed.Send(i);
+    } catch (const Panic&) {
+      ++caught;
+    }
+  }
+  run.Stop();
+  run.Check(caught == run.n(), "the number of panics");
+}
+#endif
+
 constexpr Workload kWorkloads[] = {
     {"merge_sort", 1'000'000, &MergeSort},
     {"fib_tree", 24, &FibTree},
@@ -434,6 +497,11 @@ constexpr Workload kWorkloads[] = {
     {"map_owner", 1'000'000, &MapOwner},
     {"call_with_limit", 500'000, &CallWithLimit},
     {"rounds_64", 1'000'000, &Rounds},
+    {"brief_calls_8", 1'000'000, &BriefCalls},
+    {"free_list_64", 2'000'000, &FreeList},
+#if defined(__cpp_exceptions)
+    {"panics", 200'000, &Panics},
+#endif
 };
 
 }  // namespace

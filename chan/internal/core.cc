@@ -16,6 +16,7 @@
 #include "chan/internal/timer_core.h"
 #include "chan/panic.h"
 #include "runtime/arena.h"
+#include "runtime/contention.h"
 #include "runtime/park.h"
 #include "runtime/pool.h"
 #include "runtime/scheduler_internal.h"
@@ -190,7 +191,7 @@ void Core::DestroyBuried(runtime::Party& party) {
 void Core::Destroy() {
   const std::size_t align =
       ops_->align > alignof(Core) ? ops_->align : alignof(Core);
-  const uint8_t pool = pool_;
+  const auto pool = static_cast<uint8_t>(pool_);
   this->~Core();
   GiveMemory(pool, this, align);
 }
@@ -216,7 +217,7 @@ Word Core::Settled() {
 void Core::Write(uint32_t ticket, void* value, Mover move) {
   if (slots_ == nullptr) return;
   Slot slot = SlotFor(ticket);
-  slot.AwaitWriterTurn();
+  slot.AwaitWriterTurn(held_up_);
   move(slot.element(slot_offset_), value);
   slot.SetWritten();
 }
@@ -224,7 +225,7 @@ void Core::Write(uint32_t ticket, void* value, Mover move) {
 void Core::Read(uint32_t ticket, void* room) {
   if (slots_ == nullptr) return;
   Slot slot = SlotFor(ticket);
-  slot.AwaitReaderTurn();
+  slot.AwaitReaderTurn(held_up_);
   void* element = slot.element(slot_offset_);
   ops_->move(room, element);
   ops_->destroy(element);
@@ -517,9 +518,29 @@ bool Core::TakeAndAdmit(const Word& word, void* room) {
 // Operations
 // -----------------------------------------------------------------------------
 
+// Before the ticket that comes next in `word` is taken, on a channel where
+// somebody was held up: is it the turn of its holder? Else waits a little, and
+// the word is to be read again.
+bool Core::IsTurn(Dir dir, const Word& word, runtime::Backoff& backoff) {
+  const bool put = dir == Dir::kSend;
+  const uint32_t ticket = word.seated() ? word.ticket()
+                          : put         ? word.send()
+                                        : word.recv();
+  if (!held_up_.At(ticket) || slots_ == nullptr) [[likely]]
+    return true;
+  const Slot slot = SlotFor(ticket);
+  const uint32_t seen = slot.Look();
+  if (put ? slot.MayWrite(seen) : slot.MayRead(seen)) [[likely]]
+    return true;
+  // If both are as before, somebody is at the slot, and will change it.
+  if (state_.ReadLo() == word.lo() && slot.Look() == seen) slot.Wait(backoff);
+  return false;
+}
+
 // `*found`: the state in which the channel was unready; read with both halves
 // if `exact`.
 Outcome Core::TrySendIn(void* value, Mover move, Word* found, bool exact) {
+  runtime::Backoff backoff;
   for (;;) {
     const Word word = exact ? state_.ReadExact() : state_.Read();
     if (const Mismatch m = MismatchOf(word); m != Mismatch::kNone) {
@@ -533,7 +554,8 @@ Outcome Core::TrySendIn(void* value, Mover move, Word* found, bool exact) {
       case Ready::kClosed:
         return Outcome::kClosed;
       case Ready::kPut:
-        if (!state_.Swap(word, word.Put())) continue;
+        if (!IsTurn(Dir::kSend, word, backoff)) continue;
+        if (!state_.Swap(word, word.Put())) break;
         Write(word.send(), value, move);
         return Outcome::kDone;
       case Ready::kSeat:
@@ -544,15 +566,17 @@ Outcome Core::TrySendIn(void* value, Mover move, Word* found, bool exact) {
         continue;
       case Ready::kQueue:
         if (ServeHead(word, Dir::kSend, value, move)) return Outcome::kDone;
-        continue;
+        break;
       case Ready::kTake:
       case Ready::kSwap:
         continue;  // for receivers only
     }
+    runtime::NoteLostSwap();
   }
 }
 
 Outcome Core::TryRecvIn(void* room, Word* found, bool exact) {
+  runtime::Backoff backoff;
   for (;;) {
     const Word word = exact ? state_.ReadExact() : state_.Read();
     if (const Mismatch m = MismatchOf(word); m != Mismatch::kNone) {
@@ -570,12 +594,14 @@ Outcome Core::TryRecvIn(void* room, Word* found, bool exact) {
       case Ready::kClosed:
         return Outcome::kClosed;
       case Ready::kTake:
-        if (!state_.Swap(word, word.Take())) continue;
+        if (!IsTurn(Dir::kRecv, word, backoff)) continue;
+        if (!state_.Swap(word, word.Take())) break;
         Read(word.recv(), room);
         return Outcome::kDone;
       case Ready::kSwap:
+        if (!IsTurn(Dir::kRecv, word, backoff)) continue;
         if (TakeAndAdmit(word, room)) return Outcome::kDone;
-        continue;
+        break;
       case Ready::kSeat:
         // Of an unbuffered channel; else it is kSwap.
         if (ServeSeat<false>(word, Dir::kRecv, room, ops_->move)) {
@@ -586,10 +612,11 @@ Outcome Core::TryRecvIn(void* room, Word* found, bool exact) {
         if (ServeHead(word, Dir::kRecv, room, ops_->move)) {
           return Outcome::kDone;
         }
-        continue;
+        break;
       case Ready::kPut:
         continue;  // for senders only
     }
+    runtime::NoteLostSwap();
   }
 }
 
@@ -879,6 +906,7 @@ inline bool Core::Stand(const Word& word, WaiterId id, Place* place) {
     if (!state_.TailOf(now, &tail)) continue;
     if (PlaceBefore(place->counter(), tail)) return true;  // by a helper
     if (Count(now, id, *place)) return true;
+    runtime::NoteLostSwap();
   }
 }
 
@@ -949,6 +977,7 @@ void Core::PublishSeat(void* arg) noexcept {
   const Word word(wait.lo, 0);
   if (core.state_.SwapLoAs<kLocked>(word.lo(), word.Sit(id).lo())) [[likely]]
     return;
+  runtime::NoteLostSwap();
   record.park.ClearLeft();
   Publish(core, record, id);
 }
@@ -1002,7 +1031,11 @@ void Core::Publish(Core& core, Node& record, WaiterId id) {
     core.Pin();
     Place place;
     const bool stands = core.Stand(word, id, &place);
-    if (stands && !Mutated(Mutant::kNoSettleAfterCount)) core.Settled();
+    if (!stands) {
+      runtime::NoteLostSwap();
+    } else if (!Mutated(Mutant::kNoSettleAfterCount)) {
+      core.Settled();
+    }
     core.Unpin();
     if (stands) {
       park.SetLeft();
@@ -1084,7 +1117,10 @@ bool Core::Enrol(Enrolment& enrolment) {
     }
     // A waiter for both directions never comes here: whoever is in the seat or
     // the queue would serve it.
-    if (!Stand(word, id, &enrolment.place)) continue;
+    if (!Stand(word, id, &enrolment.place)) {
+      runtime::NoteLostSwap();
+      continue;
+    }
     enrolment.at = Enrolment::At::kPlace;
     if (!Mutated(Mutant::kNoSettleAfterCount)) Settled();
     return true;

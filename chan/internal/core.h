@@ -303,6 +303,7 @@ class alignas(runtime::kCacheLine) Core {
     runtime::Sleeping sleeping;
   };
 
+  bool IsTurn(Dir dir, const Word& word, runtime::Backoff& backoff);
   Outcome TrySendIn(void* value, Mover move, Word* found, bool exact);
   Outcome TryRecvIn(void* room, Word* found, bool exact);
 
@@ -405,14 +406,15 @@ class alignas(runtime::kCacheLine) Core {
   uint32_t capacity_;  // 0 for an unbuffered kChannel alone
   [[no_unique_address]] StateWord state_;
   Kind kind_;
-  uint8_t pool_ = 0;            // whose memory this is, see core.cc
+  HeldUp held_up_;
   uint32_t mask_ = 0;           // ring size - 1
   std::byte* slots_ = nullptr;  // behind this object, or of its own if large
   const ElementOps* ops_;
 
   // Second: who waits, and what is needed rarely.
   uint32_t stride_ = 0;
-  uint32_t slot_offset_ = 0;  // of the element in its slot
+  uint32_t slot_offset_ : 28 = 0;  // of the element in its slot
+  uint32_t pool_ : 4 = 0;          // whose memory this is, see core.cc
   // Core::pins_: waits that keep it, and kHandles. Belongs to the state word,
   // see StateWord::Add().
   //   state         set by                 next      who may act

@@ -79,6 +79,9 @@ inline uint32_t OwnedAfter() { return owned_after; }
 // first?
 inline constinit bool fresh_words = false;
 inline bool MayBeFresh() { return fresh_words; }
+// Is every channel one where somebody was held up at a slot?
+inline constinit bool slots_are_looked_at = true;
+inline bool SlotsAreLookedAt() { return slots_are_looked_at; }
 inline bool IsTimeToOwn(uint32_t uses) {
   return owned_after != 0 && (uses + 1) % owned_after == 0;
 }

@@ -68,6 +68,7 @@
 #include "runtime/atomic128.h"
 #include "runtime/ownership.h"
 #include "runtime/restartable.h"
+#include "runtime/sanitizers.h"
 
 namespace gochan::internal {
 
@@ -382,6 +383,12 @@ class StateWord {
   // owner after that look, so will see what the caller did before.
   uint64_t PeekLoAgain() const {
     return word_.LoadLo(std::memory_order_seq_cst);  // S1
+  }
+
+  // What lies there now, in memory that may be somebody else's.
+  GOCHAN_UNCHECKED uint64_t GlimpseLo() const {
+    return *const_cast<const volatile uint64_t*>(
+        const_cast<runtime::Atomic128&>(word_).low());
   }
 
   // See Ownership.

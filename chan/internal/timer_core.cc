@@ -120,14 +120,24 @@ void TimerCore::Follow() {
 
 void TimerCore::OnTimer(void* self) {
   auto* const core = static_cast<TimerCore*>(self);
-  core->Fire();
+  if (!core->Fire()) core->Follow();
   if (core->timer_.Release()) delete core;
 }
 
-void TimerCore::Fire() {
-  for (;;) {
+// The word alone, in memory that is type-stable: the core may be gone by now.
+// A place whose waiter has left without passing it counts, too.
+bool TimerCore::IsIdle(runtime::TimerCallback fn, void* arg) {
+  return fn == &OnTimer &&
+         (static_cast<TimerCore*>(arg)->state_.GlimpseLo() & Word::kBusy) == 0;
+}
+
+// False: it was too early.
+bool TimerCore::Fire() {
+  for (bool changed = false;; changed = true) {
     const Word word = Settled();
-    if (!word.armed() || !FireIfDue(word)) return;
+    if (!word.armed()) return true;
+    // Who has changed it meanwhile calls Follow().
+    if (!FireIfDue(word)) return changed;
   }
 }
 
@@ -178,7 +188,7 @@ void TimerCore::Deliver(uint32_t ticket, MonotonicNanos deadline,
 // Passes both turns of a ticket that has no value.
 void TimerCore::Burn(uint32_t ticket) {
   Slot slot = SlotFor(ticket);
-  slot.AwaitWriterTurn();
+  slot.AwaitWriterTurn(held_up_);
   slot.SetRead();
 }
 

@@ -79,6 +79,12 @@ class TimerCore final : public Core {
   // has passed. True: the state is another one by now, look again.
   bool FireIfDue(const Word& word);
 
+  // TimerCore::IsIdle()
+  //
+  // For runtime::SetTimerIsIdle(): it is the timer of a channel on which nobody
+  // waits.
+  static bool IsIdle(runtime::TimerCallback fn, void* arg);
+
   static void* operator new(std::size_t bytes);
   static void operator delete(void* memory);
 
@@ -89,7 +95,7 @@ class TimerCore final : public Core {
 
   bool Change(bool arm, runtime::MonotonicNanos deadline, int64_t period,
               runtime::MonotonicNanos now);
-  void Fire();
+  bool Fire();
   void Follow();
   runtime::MonotonicNanos NextDeadline(runtime::MonotonicNanos deadline,
                                        runtime::MonotonicNanos now) const;

@@ -18,7 +18,7 @@
 #include "chan/internal/ring.h"
 #include "chan/internal/state_word.h"
 #include "chan/panic.h"
-#include "runtime/backoff.h"
+#include "runtime/contention.h"
 #include "runtime/park.h"
 #include "runtime/source_location.h"
 
@@ -45,6 +45,7 @@ template <typename T>
 struct FastPath {
   static constexpr std::size_t kOffset = SlotOffset(alignof(T));
   static constexpr std::size_t kStride = SlotStride(sizeof(T), alignof(T));
+  static constexpr bool kHasSlots = !std::is_same_v<T, Unit>;
 
   template <typename U>
   static bool Put(Core& core, U&& value) {
@@ -79,6 +80,11 @@ struct FastPath {
     if (word.closed() || word.busy() || word.size() >= core.capacity_) {
       return false;
     }
+    const Slot slot(core.slots_, kStride, core.mask_, word.send());
+    if (kLocked && kHasSlots && core.held_up_.At(word.send()) &&
+        !slot.IsWriterTurn()) [[unlikely]] {
+      return false;
+    }
     if (!state.SwapLoAs<kLocked>(word.lo(), word.Put().lo())) [[unlikely]] {
       runtime::ContentionPause();
       return false;
@@ -86,9 +92,8 @@ struct FastPath {
     if (kLocked && IsTimeToOwn(word.send())) [[unlikely]] {
       state.EndYoung();
     }
-    if constexpr (!std::is_same_v<T, Unit>) {
-      Slot slot(core.slots_, kStride, core.mask_, word.send());
-      slot.AwaitWriterTurn();
+    if constexpr (kHasSlots) {
+      slot.AwaitWriterTurn(core.held_up_);
       ::new (slot.element(kOffset)) T(std::forward<U>(value));
       slot.SetWritten();
     }
@@ -101,16 +106,20 @@ struct FastPath {
     if (!kLocked) state.Enter();
     const Word word(state.ReadLo(), 0);
     if (word.busy() || word.size() == 0) return false;
+    const Slot slot(core.slots_, kStride, core.mask_, word.recv());
+    if (kLocked && kHasSlots && core.held_up_.At(word.recv()) &&
+        !slot.IsReaderTurn()) [[unlikely]] {
+      return false;
+    }
     if (!state.SwapLoAs<kLocked>(word.lo(), word.Take().lo())) [[unlikely]] {
       runtime::ContentionPause();
       return false;
     }
-    if constexpr (std::is_same_v<T, Unit>) {
+    if constexpr (!kHasSlots) {
       ::new (room) T;
     } else {
-      Slot slot(core.slots_, kStride, core.mask_, word.recv());
-      slot.AwaitReaderTurn();
-      T* element = static_cast<T*>(slot.element(kOffset));
+      slot.AwaitReaderTurn(core.held_up_);
+      T* const element = static_cast<T*>(slot.element(kOffset));
       ::new (room) T(std::move(*element));
       std::destroy_at(element);
       slot.SetRead();

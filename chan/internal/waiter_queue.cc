@@ -39,7 +39,7 @@ bool SameLife(const Segment& segment, uint64_t serial) {
 
 }  // namespace
 
-WaiterQueue::~WaiterQueue() {
+void WaiterQueue::PoolAll() {
   for (Pair64 hint = head_.Load(); hint.hi != 0;) {
     const Pair64 next = SegmentAt(hint).next.Load();
     PoolSegment(hint);

@@ -126,7 +126,10 @@ class WaiterQueue {
  public:
   WaiterQueue() = default;
   // Nobody else may know the queue any more. Pools all segments.
-  ~WaiterQueue();
+  ~WaiterQueue() {
+    if (!empty()) [[unlikely]]
+      PoolAll();
+  }
   WaiterQueue(const WaiterQueue&) = delete;
   WaiterQueue& operator=(const WaiterQueue&) = delete;
 
@@ -207,6 +210,7 @@ class WaiterQueue {
   static void PoolSegment(const Pair64& hint);
   static bool AllDone(const Segment& segment);
 
+  void PoolAll();
   void Start(uint32_t tail);
   bool FindLast(Pair64* last, uint64_t* base);
   static bool LeaveCell(const Place& place, Cell cell, const StateWord& state);

@@ -5,6 +5,8 @@
 
 #include <utility>
 
+#include "runtime/spawn.h"
+
 namespace gochan::internal {
 
 namespace {
@@ -31,16 +33,29 @@ CancelNode* ForeignNode::wrapped() const {
     return nullptr;
   }
   auto* broadcast = static_cast<Broadcast*>(done_);
-  return broadcast->IsContext() ? &static_cast<DoneChannel*>(broadcast)->node()
-                                : nullptr;
+  if (!broadcast->IsContext()) return nullptr;
+  CancelNode& node = static_cast<DoneChannel*>(broadcast)->node();
+  // Else its Err() and Cause() are its own.
+  return Innermost() == &node ? &node : nullptr;
+}
+
+const CancelNode* ForeignNode::Innermost() const {
+  return static_cast<const CancelNode*>(ForeignValue(&kCancelNodeKey));
 }
 
 const Reason& ForeignNode::MakeReason() const {
   absl::Status err = ForeignErr();
+  absl::Status cause = CauseOf(err);
   // Done although Err() is OK: a mistake of the foreign context; children end.
-  if (err.ok()) err = Reason::Canceled().err();
-  absl::Status cause = err;
+  if (err.ok()) cause = err = Reason::Canceled().err();
   return Reason::Make(std::move(err), std::move(cause));
+}
+
+absl::Status ForeignNode::CauseOf(const absl::Status& err) const {
+  if (err.ok()) return err;
+  const CancelNode* const inner = Innermost();
+  const Reason* const reason = inner == nullptr ? nullptr : inner->reason();
+  return reason == nullptr ? err : reason->cause();
 }
 
 void ForeignLink::Attach(Child* child, ForeignNode& foreign) {
@@ -91,7 +106,19 @@ void ForeignLink::TakeBack() {
   // The registration refers to this link; let it not refer to that in turn.
   auto stop = std::move(stop_);
   stop_ = nullptr;
-  if (stop) stop();
+  if (!stop) return;
+  if (!Burial::Beside()) {
+    stop();
+    return;
+  }
+  // The user's function may block. The child has the foreign context no longer
+  // than this call.
+  foreign_.Ref();
+  runtime::Spawn([&foreign = foreign_, stop = std::move(stop)]() mutable {
+    stop();
+    stop = nullptr;
+    foreign.Unref();
+  });
 }
 
 // By the foreign AfterFunc. It is not told to take back what it is just
@@ -105,8 +132,16 @@ void ForeignLink::Called() {
 
 void ForeignLink::OnDone(void* self, bool ready) {
   auto* link = static_cast<ForeignLink*>(self);
-  if (ready) link->Fire();
-  link->Unref();
+  // Relaxed: a hint. A slot that was emptied stays empty.
+  if (!ready || link->slot_.LoadLo(std::memory_order_relaxed) == 0) {
+    link->Unref();
+    return;
+  }
+  // Not in here: who closes the channel may hold a lock that Err() wants.
+  runtime::Spawn([link] {
+    link->Fire();
+    link->Unref();
+  });
 }
 
 void ForeignLink::Fire() {

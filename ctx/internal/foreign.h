@@ -9,8 +9,9 @@
 // A foreign parent knows no slots. Its child hangs in a slot of its own, in a
 // link that is shared with whatever will tell us: the foreign context's own
 // AfterFunc if it offers one, else a callback that waits on its Done channel
-// (chan/internal/callback.h). Whoever comes to tell enters that slot as any
-// other walker does, and finds the child, or nobody any more.
+// (chan/internal/callback.h) and then starts a goroutine. Whoever comes to tell
+// enters that slot as any other walker does, and finds the child, or nobody any
+// more.
 
 #ifndef GOCHAN_CTX_INTERNAL_FOREIGN_H_
 #define GOCHAN_CTX_INTERNAL_FOREIGN_H_
@@ -38,8 +39,11 @@ class ForeignNode : public ContextNode {
   }
 
   Core* done() const { return done_; }
-  // If its Done channel is that of a context of ours, that one; else nullptr.
+  // If it passes Done() and Value() on to a context of ours, that one; else
+  // nullptr.
   CancelNode* wrapped() const;
+  // The CancelNode that its Value() knows; nullptr if there is none.
+  const CancelNode* Innermost() const;
 
   virtual bool ForeignDeadline(absl::Time* deadline) const = 0;
   virtual absl::Status ForeignErr() const = 0;
@@ -52,6 +56,9 @@ class ForeignNode : public ContextNode {
 
   // Why it ended, with one reference; to be asked when it has.
   const Reason& MakeReason() const;
+  // The cause that goes with `err`, what its Err() says: that of a context of
+  // ours within it if that has ended, too, else `err` itself.
+  absl::Status CauseOf(const absl::Status& err) const;
 
  private:
   Core* const done_;

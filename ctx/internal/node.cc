@@ -9,6 +9,7 @@
 
 #include "absl/time/clock.h"
 #include "chan/internal/mutation.h"
+#include "chan/panic.h"
 #include "ctx/internal/foreign.h"
 #include "runtime/barrier.h"
 #include "runtime/clock.h"
@@ -173,23 +174,25 @@ void ContextNode::Unref() {
 }
 
 void ContextNode::Bury(ContextNode* node) {
-  // What one destructor lets go, its parents and what its values hold, waits
-  // here until that destructor has returned: a chain of any length ends on a
-  // stack of one.
-  static constinit thread_local ContextNode* waiting = nullptr;
-  static constinit thread_local bool burying = false;
-  node->next_buried_ = waiting;
-  waiting = node;
-  if (burying) return;
-  burying = true;
-  while (waiting != nullptr) {
-    ContextNode* next = waiting;
-    waiting = next->next_buried_;
-    ContextNode* parent = next->parent_;
-    next->Delete();
-    if (parent != nullptr) parent->Unref();
+  if (Burial* const current = Burial::Current()) {
+    current->Add(node);
+    return;
   }
-  burying = false;
+  Burial burial;
+  burial.Add(node);
+}
+
+bool ContextNode::RunsUsersCode() const {
+  switch (kind_) {
+    case Kind::kValue:
+    case Kind::kForeign:
+      return true;
+    case Kind::kCancel:
+      // It may have AfterFuncs.
+      return !static_cast<const CancelNode*>(this)->children_.Untouched();
+    default:
+      return false;
+  }
 }
 
 void ContextNode::Delete() {
@@ -213,12 +216,30 @@ void ContextNode::Delete() {
 }
 
 const void* ContextNode::Value(const void* key) const {
+  if (key == &kCancelNodeKey) [[unlikely]]
+    return Innermost();
   for (const ContextNode* node = this; node != nullptr; node = node->parent_) {
     if (node->kind_ == Kind::kValue) {
       const auto* value = static_cast<const ValueNode*>(node);
       if (value->key() == key) return value->value();
     } else if (node->kind_ == Kind::kForeign) {
       return static_cast<const ForeignNode*>(node)->ForeignValue(key);
+    }
+  }
+  return nullptr;
+}
+
+const CancelNode* ContextNode::Innermost() const {
+  for (const ContextNode* node = this; node != nullptr; node = node->parent_) {
+    switch (node->kind_) {
+      case Kind::kCancel:
+        return static_cast<const CancelNode*>(node);
+      case Kind::kForeign:
+        return static_cast<const ForeignNode*>(node)->Innermost();
+      case Kind::kWithoutCancel:
+        return nullptr;  // what is above has not ended this one
+      default:
+        break;
     }
   }
   return nullptr;
@@ -258,14 +279,16 @@ absl::Status ContextNode::Err() const {
 }
 
 absl::Status ContextNode::Cause() const {
-  const CancelNode* node = cancel_scope();
-  const ContextNode* const found = scope();
-  if (node == nullptr && found->kind_ == Kind::kForeign) {
-    node = static_cast<const ForeignNode*>(found)->wrapped();
+  if (const CancelNode* node = cancel_scope()) {
+    const Reason* reason = node->reason();
+    return reason == nullptr ? absl::OkStatus() : reason->cause();
   }
-  if (node == nullptr) return Err();
-  const Reason* reason = node->reason();
-  return reason == nullptr ? absl::OkStatus() : reason->cause();
+  const ContextNode* const found = scope();
+  if (found->kind_ == Kind::kForeign) {
+    const auto* foreign = static_cast<const ForeignNode*>(found);
+    return foreign->CauseOf(foreign->ForeignErr());
+  }
+  return absl::OkStatus();
 }
 
 Core* ContextNode::ForeignDone() const {
@@ -273,6 +296,49 @@ Core* ContextNode::ForeignDone() const {
   return found->kind_ == Kind::kForeign
              ? static_cast<const ForeignNode*>(found)->done()
              : nullptr;
+}
+
+namespace {
+
+// As Go's time.Time.String(), but for "m=+3600.03": that is a monotonic reading
+// that comes with a time, and an absl::Time has none (nor has Go's if it was
+// not made from time.Now()).
+std::string PrintTime(absl::Time time) {
+  return absl::FormatTime("%Y-%m-%d %H:%M:%E*S %z %Z", time,
+                          absl::LocalTimeZone());
+}
+
+}  // namespace
+
+std::string PrintDuration(absl::Duration duration) {
+  constexpr uint64_t kSecond = 1'000'000'000;
+  const int64_t signed_nanos = absl::ToInt64Nanoseconds(duration);
+  const bool negative = signed_nanos < 0;
+  const uint64_t nanos = negative ? -static_cast<uint64_t>(signed_nanos)
+                                  : static_cast<uint64_t>(signed_nanos);
+  if (nanos == 0) return "0s";
+  std::string text = negative ? "-" : "";
+  // A number of units, with the fraction that is not zero.
+  auto print = [&text](uint64_t n, uint64_t unit, const char* name) {
+    text += std::to_string(n / unit);
+    std::string fraction = std::to_string(unit + n % unit).substr(1);
+    fraction.erase(fraction.find_last_not_of('0') + 1);
+    if (!fraction.empty()) text += "." + fraction;
+    text += name;
+  };
+  if (nanos < 1'000) {
+    print(nanos, 1, "ns");
+  } else if (nanos < 1'000'000) {
+    print(nanos, 1'000, "µs");
+  } else if (nanos < kSecond) {
+    print(nanos, 1'000'000, "ms");
+  } else {
+    const uint64_t minutes = nanos / (60 * kSecond);
+    if (minutes >= 60) text += std::to_string(minutes / 60) + "h";
+    if (minutes > 0) text += std::to_string(minutes % 60) + "m";
+    print(nanos % (60 * kSecond), kSecond, "s");
+  }
+  return text;
 }
 
 std::string ContextNode::String() const {
@@ -290,12 +356,9 @@ std::string ContextNode::String() const {
       case Kind::kTodo:
         text += "context.TODO";
         break;
-      case Kind::kValue: {
-        const auto* value = static_cast<const ValueNode*>(node);
-        text += ".WithValue(" + value->KeyString() + ", " +
-                value->ValueString() + ")";
+      case Kind::kValue:
+        static_cast<const ValueNode*>(node)->Print(&text);
         break;
-      }
       case Kind::kWithoutCancel:
         text += ".WithoutCancel";
         break;
@@ -307,8 +370,8 @@ std::string ContextNode::String() const {
         }
         const absl::Time deadline =
             static_cast<const DeadlineNode*>(cancel)->deadline();
-        text += ".WithDeadline(" + absl::FormatTime(deadline) + " [" +
-                absl::FormatDuration(deadline - absl::Now()) + "])";
+        text += ".WithDeadline(" + PrintTime(deadline) + " [" +
+                PrintDuration(deadline - absl::Now()) + "])";
         break;
       }
       case Kind::kForeign:
@@ -317,6 +380,43 @@ std::string ContextNode::String() const {
     }
   }
   return text;
+}
+
+// -----------------------------------------------------------------------------
+// Burial
+// -----------------------------------------------------------------------------
+
+Burial::Burial(Where where)
+    : where_(where), party_(runtime::CurrentParty()), outer_(party_.burial) {
+  party_.burial = this;
+}
+
+Burial* Burial::Current() {
+  runtime::Party* const party = runtime::CurrentPartyOrNull();
+  return party == nullptr ? nullptr : static_cast<Burial*>(party->burial);
+}
+
+void Burial::Add(ContextNode* node) {
+  node->next_buried_ = waiting_;
+  waiting_ = node;
+}
+
+Burial::~Burial() {
+  while (waiting_ != nullptr) {
+    ContextNode* const node = waiting_;
+    if (where_ == Where::kBeside && node->RunsUsersCode()) {
+      runtime::Spawn([node] {
+        Burial rest;
+        rest.waiting_ = node;
+      });
+      break;
+    }
+    waiting_ = node->next_buried_;
+    ContextNode* const parent = node->parent_;
+    node->Delete();
+    if (parent != nullptr) parent->Unref();
+  }
+  party_.burial = outer_;
 }
 
 // -----------------------------------------------------------------------------
@@ -743,6 +843,7 @@ void DeadlineNode::StopTimer() {
 }
 
 void DeadlineNode::OnTimer(void* self) {
+  const Burial burial(Burial::Where::kBeside);
   auto* node = static_cast<DeadlineNode*>(self);
   node->Expire();
   node->Unref();
@@ -817,6 +918,7 @@ void AfterFuncNode::ReleaseContext() {
 
 void AfterFuncNode::Start() {
   if (!Win(kStarted)) return;
+  if (!fn_) RaiseFatal("go of nil func value");
   runtime::Spawn(std::move(fn_));
   ReleaseContext();
 }

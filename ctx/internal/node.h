@@ -64,6 +64,7 @@
 #include "runtime/atomic.h"
 #include "runtime/atomic128.h"
 #include "runtime/clock.h"
+#include "runtime/park.h"
 #include "runtime/timers.h"
 
 namespace gochan::internal {
@@ -213,6 +214,12 @@ class ContextNode {
 
   // The nearest value for `key` (a Key's address), looking outwards.
   const void* Value(const void* key) const;
+  // For this key it is what Innermost() gives, so that we find our own contexts
+  // within those of the user's kind which pass Value() on: Go's &cancelCtxKey.
+  static constexpr char kCancelNodeKey = 0;
+  // The nearest CancelNode, this one or above; nullptr if there is none, or a
+  // WithoutCancel() comes first.
+  const CancelNode* Innermost() const;
   bool Deadline(absl::Time* deadline) const;
   // Who answers that: this, a DeadlineNode or ForeignNode above, or nullptr.
   const ContextNode* DeadlineScope() const;
@@ -244,17 +251,20 @@ class ContextNode {
   }
 
  private:
+  friend class Burial;
   friend class ChildSlot;
   friend class CancelNode;
 
   void Delete();
+  // Whether Delete() may run code of the user's.
+  bool RunsUsersCode() const;
   // The Done of what is no CancelNode.
   Core* ForeignDone() const;
 
   Atomic<uint32_t> references_{1};
   const Kind kind_;
   ContextNode* const parent_ = nullptr;
-  // By Bury(), and before that by CancelNode::LeaveToVisitors().
+  // By Burial, and before that by CancelNode::LeaveToVisitors().
   ContextNode* next_buried_ = nullptr;
 };
 
@@ -272,7 +282,7 @@ class PlainNode final : public ContextNode {
 };
 
 // A value; its type is known to the class derived from this (context.h), which
-// holds the parent.
+// holds the parent and says how it prints.
 class ValueNode : public ContextNode {
  public:
   ValueNode(ContextNode& parent, const void* key, const void* value)
@@ -284,8 +294,8 @@ class ValueNode : public ContextNode {
 
   const void* key() const { return key_; }
   const void* value() const { return value_; }
-  virtual std::string KeyString() const = 0;
-  virtual std::string ValueString() const = 0;
+  // `text` is what the parent prints; makes of it what this does.
+  virtual void Print(std::string* text) const = 0;
 
  private:
   friend class ContextNode;
@@ -299,6 +309,47 @@ inline ContextNode* ContextNode::scope() const {
   return kind_ == Kind::kValue ? static_cast<const ValueNode*>(this)->scope_
                                : const_cast<ContextNode*>(this);
 }
+
+// As Go's time.Duration.String(): no unit from the largest down is left out,
+// "1h0m0s"; what is shorter than a second has one, "1.5ms".
+std::string PrintDuration(absl::Duration duration);
+
+// -----------------------------------------------------------------------------
+// Burial
+// -----------------------------------------------------------------------------
+
+// What the calling party lets go while this exists waits in here: the parents
+// of a node, and what its values hold. The destructor takes one after the
+// other, so that a chain of any length ends on a stack of one. It is the
+// party's, not the thread's, because destructors of the user's may block: a
+// goroutine then goes on on another thread, and others have this one.
+class Burial {
+ public:
+  // kBeside: the caller must not block, as in a timer's callback; what the
+  // user's code has part in is left to a goroutine (runtime/spawn.h).
+  enum class Where : uint8_t { kHere, kBeside };
+
+  explicit Burial(Where where = Where::kHere);
+  ~Burial();
+  Burial(const Burial&) = delete;
+  Burial& operator=(const Burial&) = delete;
+
+  // The calling party's, or nullptr.
+  static Burial* Current();
+  // Whether the caller must leave the user's code to a goroutine, too.
+  static bool Beside() {
+    const Burial* const current = Current();
+    return current != nullptr && current->where_ == Where::kBeside;
+  }
+
+  void Add(ContextNode* node);
+
+ private:
+  ContextNode* waiting_ = nullptr;  // linked by next_buried_; the last is first
+  const Where where_;
+  runtime::Party& party_;
+  void* const outer_;
+};
 
 // -----------------------------------------------------------------------------
 // CancelNode
@@ -597,6 +648,7 @@ class AfterFuncNode final : public Stopper, public Child {
   void Attach(ContextNode& context);
 
   // Runs the function beside the caller, unless it has been started or stopped.
+  // Ends the program if it is empty.
   void Start();
   bool Stop() override;
 

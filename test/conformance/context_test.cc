@@ -19,14 +19,17 @@
 #include <utility>
 #include <vector>
 
+#include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "chan/chan.h"
 #include "ctx/internal/node.h"
 #include "go/go.h"
+#include "go/mutex.h"
 #include "gtest/gtest.h"
 #include "runtime/timers.h"
+#include "select/bounded.h"
 #include "select/select.h"
 #include "test/util/allocations.h"
 #include "test/util/panics.h"
@@ -373,6 +376,72 @@ PARTY_TEST(ContextConformance, CX13ValueIsTheNearestOneOutwards) {
   check(cancellable, "eins", "zwei", 3);
 }
 
+// A value whose destructor blocks until it may go on.
+struct SlowToGo {
+  struct Steps {
+    Event entered;
+    Event go_on;
+    Event left;
+  };
+  explicit SlowToGo(Steps* s) : steps(s) {}
+  SlowToGo(SlowToGo&& other) noexcept
+      : steps(std::exchange(other.steps, nullptr)) {}
+  ~SlowToGo() {
+    if (steps == nullptr) return;
+    steps->entered.Set();
+    steps->go_on.Await();
+    steps->left.Set();
+  }
+  Steps* steps;
+};
+
+// What a thread was destroying was noted in a thread_local, so the contexts of
+// other goroutines that came by there meanwhile were never destroyed.
+PARTY_TEST(ContextConformance, DestructorsOfValuesMayBlock) {
+  static constexpr Key<SlowToGo> kSlow;
+  static constexpr Key<std::shared_ptr<int>> kQuick;
+  SlowToGo::Steps steps;
+  auto quick = std::make_shared<int>(1);
+  Parties parties;
+  parties.Go([&] {
+    // Below it one more, which goes when it has gone on.
+    const Context outer = WithValue(Background(), kQuick, quick);
+    const Context ctx = WithValue(outer, kSlow, SlowToGo(&steps));
+  });
+  steps.entered.Await();
+  for (int i = 0; i < 100; ++i) {
+    auto other = std::make_shared<int>(i);
+    {
+      const Context outer = WithValue(Background(), kQuick, other);
+      const Context ctx = WithValue(outer, kQuick, other);
+    }
+    EXPECT_EQ(other.use_count(), 1);
+    Yield();
+  }
+  EXPECT_EQ(quick.use_count(), 2);
+  steps.go_on.Set();
+  parties.Join();
+  EXPECT_EQ(quick.use_count(), 1);
+}
+
+// The last reference to a context may be its deadline's. The destructor then
+// blocked the timers of the worker, or all.
+PARTY_TEST(ContextConformance, DestructorsOfValuesDoNotBlockTimers) {
+  static constexpr Key<SlowToGo> kSlow;
+  SlowToGo::Steps steps;
+  {
+    auto [ctx, cancel] =
+        WithTimeout(WithValue(Background(), kSlow, SlowToGo(&steps)),
+                    absl::Milliseconds(1));
+    cancel.Release();
+  }
+  steps.entered.Await();
+  auto [later, cancel_later] = WithTimeout(Background(), absl::Milliseconds(1));
+  EXPECT_FALSE(later.Done().Recv().ok);
+  steps.go_on.Set();
+  steps.left.Await();
+}
+
 PARTY_TEST(ContextConformance, CX15KeysMatchByIdentity) {
   static constexpr Key<int> a("same");
   static constexpr Key<int> b("same");
@@ -408,6 +477,20 @@ PARTY_TEST(ContextConformance, CX16NilParentIsRejected) {
   static_assert(!std::is_constructible_v<Key<int>, std::nullptr_t> ||
                 !std::is_convertible_v<std::nullptr_t, Key<int>>);
   static_assert(!std::is_copy_constructible_v<Key<int>>);
+}
+
+// It was a context that never ends, so that the select slept for ever.
+PARTY_TEST(ContextConformance, CX16NilContextInASelectPanics) {
+  constexpr char kText[] = "nil pointer dereference";
+  const Context nil;
+  auto ch = MakeChan<std::unique_ptr<int>>(1);
+  auto value = std::make_unique<int>(5);
+  EXPECT_PANIC(Select(DoneCase(nil), DefaultCase()), kText);
+  EXPECT_PANIC(Select(DoneCase(nil, [] {}), RecvCase(ch)), kText);
+  EXPECT_PANIC(SendOr(nil, ch, std::move(value)), kText);
+  EXPECT_PANIC(RecvOr(nil, ch), kText);
+  ASSERT_NE(value, nullptr);
+  EXPECT_EQ(ch.Len(), 0u);
 }
 
 // -----------------------------------------------------------------------------
@@ -726,6 +809,38 @@ PARTY_TEST(ContextConformance, CX29ForeignAfterFuncIsUsedAndUnregistered) {
   ExpectEnded(late, why);
 }
 
+// Whose stop function blocks until it may go on.
+struct SlowToForget : ContextInterface {
+  RecvChan<Unit> Done() const override { return done; }
+  std::optional<StopFunc> AfterFunc(absl::AnyInvocable<void()>) const override {
+    return StopFunc([this] {
+      entered.Set();
+      go_on.Await();
+      left.Set();
+      return true;
+    });
+  }
+  Chan<Unit> done = MakeChan<Unit>();
+  mutable Event entered;
+  mutable Event go_on;
+  mutable Event left;
+};
+
+// A child that timed out called it in its timer's callback, so that it blocked
+// the timers of the worker, or all.
+PARTY_TEST(ContextConformance, CX29ForeignStopFunctionDoesNotBlockTimers) {
+  auto foreign = std::make_shared<SlowToForget>();
+  auto [ctx, cancel] =
+      WithTimeout(FromInterface(foreign), absl::Milliseconds(1));
+  EXPECT_FALSE(ctx.Done().Recv().ok);
+  ExpectEnded(ctx, kDeadlineExceeded);
+  foreign->entered.Await();
+  auto [later, cancel_later] = WithTimeout(Background(), absl::Milliseconds(1));
+  EXPECT_FALSE(later.Done().Recv().ok);
+  foreign->go_on.Set();
+  foreign->left.Await();
+}
+
 // A foreign context that offers nothing but its channel.
 struct PlainContext : ContextInterface {
   RecvChan<Unit> Done() const override { return done; }
@@ -755,12 +870,54 @@ PARTY_TEST(ContextConformance, CX29ForeignDoneChannelIsWatched) {
   EXPECT_EQ(waiting(), 2);
   ExpectOpen(a);
   foreign->done.Close();
+  // A goroutine ends them.
+  EXPECT_FALSE(a.Done().Recv().ok);
+  EXPECT_FALSE(b.Done().Recv().ok);
   ExpectEnded(a, kCanceled);
   ExpectEnded(b, kCanceled);
   ran.Await();
   auto [late, cancel_late] = WithCancel(parent);
   ExpectEnded(late, kCanceled);
   EXPECT_EQ(runs.load(), 0);
+}
+
+// The usual shape of one: a mutex guards Err(), and Done is closed under it.
+struct LockedContext : ContextInterface {
+  RecvChan<Unit> Done() const override { return done; }
+  absl::Status Err() const override {
+    const std::lock_guard lock(mutex);
+    return err;
+  }
+  void Cancel(absl::Status why) {
+    const std::lock_guard lock(mutex);
+    err = std::move(why);
+    done.Close();
+  }
+  Chan<Unit> done = MakeChan<Unit>();
+  mutable Mutex mutex;
+  absl::Status err;
+};
+
+// Err() was asked inside Close(), where it waited for that mutex.
+PARTY_TEST(ContextConformance, CX29ForeignErrIsNotAskedInsideItsClose) {
+  auto foreign = std::make_shared<LockedContext>();
+  const Context parent = FromInterface(foreign);
+  auto [ctx, cancel] = WithCancel(parent);
+  auto [child, cancel_child] = WithTimeout(ctx, absl::Hours(1));
+  Event ran;
+  AfterFunc(parent, [&] { ran.Set(); });
+  const absl::Status why = absl::UnavailableError("foreign");
+  Event returned;
+  Parties parties;
+  parties.Go([&] {
+    foreign->Cancel(why);
+    returned.Set();
+  });
+  returned.Await();
+  EXPECT_FALSE(child.Done().Recv().ok);
+  ExpectEnded(ctx, why);
+  ExpectEnded(child, why);
+  ran.Await();
 }
 
 PARTY_TEST(ContextConformance, CX29ForeignWrapperOfOursAttachesToOurs) {
@@ -771,6 +928,80 @@ PARTY_TEST(ContextConformance, CX29ForeignWrapperOfOursAttachesToOurs) {
   cancel(why);
   ExpectEnded(child, kCanceled, why);
   EXPECT_EQ(Wrap(inner).Cause(), why);
+}
+
+// Passes Value() on, and Done() too unless it has a channel of its own; Err()
+// is its own.
+struct Judge : ContextInterface {
+  explicit Judge(Context ctx) : inner(std::move(ctx)) {}
+  RecvChan<Unit> Done() const override {
+    return own.IsNil() ? inner.Done() : own;
+  }
+  absl::Status Err() const override { return err; }
+  const void* Value(const void* key) const override {
+    return passes_on ? inner.Value(key) : nullptr;
+  }
+  Context inner;
+  Chan<Unit> own = nullptr;
+  absl::Status err;
+  bool passes_on = true;
+};
+
+// The cause was that of whose Done channel it was, whatever Err() said.
+PARTY_TEST(ContextConformance, CX29ForeignCauseIsErrsOrThatOfOursWithin) {
+  const absl::Status why = absl::AbortedError("why");
+  const absl::Status own = absl::UnknownError("own");
+  {
+    auto [inner, cancel] = WithCancelCause(Background());
+    auto judge = std::make_shared<Judge>(inner);
+    const Context ctx = FromInterface(judge);
+    judge->err = own;  // though `inner` has not ended
+    EXPECT_EQ(ctx.Cause(), own);
+    judge->err = absl::OkStatus();
+    cancel(why);
+    EXPECT_EQ(ctx.Cause(), absl::OkStatus());
+    judge->err = own;
+    EXPECT_EQ(ctx.Cause(), why);
+    EXPECT_EQ(Wrap(ctx).Cause(), why);
+    static constexpr Key<int> kKey;
+    EXPECT_EQ(WithValue(ctx, kKey, 1).Cause(), why);
+  }
+  {
+    auto [inner, cancel] = WithCancelCause(Background());
+    auto judge = std::make_shared<Judge>(inner);
+    judge->own = MakeChan<Unit>();
+    const Context ctx = FromInterface(judge);
+    auto [child, cancel_child] = WithCancel(ctx);
+    cancel(why);
+    ExpectOpen(child);
+    judge->err = kCanceled;
+    judge->own.Close();
+    EXPECT_EQ(ctx.Cause(), why);
+    EXPECT_FALSE(child.Done().Recv().ok);
+    ExpectEnded(child, kCanceled, why);
+  }
+  {
+    // What is beyond WithoutCancel() has not ended it.
+    auto [inner, cancel] = WithCancelCause(Background());
+    auto judge = std::make_shared<Judge>(WithoutCancel(inner));
+    cancel(why);
+    judge->err = own;
+    EXPECT_EQ(FromInterface(judge).Cause(), own);
+  }
+}
+
+// One that passes on Done() alone has an Err() of its own, which children were
+// not told.
+PARTY_TEST(ContextConformance, CX29ForeignDoneOfOursAloneDoesNotAttachToOurs) {
+  auto [inner, cancel] = WithCancelCause(Background());
+  auto judge = std::make_shared<Judge>(inner);
+  judge->passes_on = false;
+  judge->err = absl::UnknownError("own");
+  auto [child, cancel_child] = WithCancel(FromInterface(judge));
+  EXPECT_EQ(Children(inner), 0);
+  cancel(absl::AbortedError("why"));
+  EXPECT_FALSE(child.Done().Recv().ok);
+  ExpectEnded(child, judge->err);
 }
 
 PARTY_TEST(ContextConformance, CX29ForeignEndRacesChildren) {

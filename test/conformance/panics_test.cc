@@ -17,10 +17,12 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "absl/time/time.h"
 #include "chan/chan.h"
 #include "chan/panic.h"
+#include "ctx/context.h"
 #include "go/go.h"
 #include "go/sync.h"
 #include "go/time.h"
@@ -115,6 +117,23 @@ TEST_P(PanicsConformance, PD01AnUncaughtPanicEndsTheProgram) {
 #endif
   ExpectPanicReport(Run("PanicOfTheLibrary"), "close of nil channel");
   ExpectPanicReport(Run("PanicInMain"), "main boom");
+}
+
+SCENARIO(PanicOfTwoLines) {
+  return RunMain([] { RaisePanic("first\ngoroutine 7 [running]:"); });
+}
+
+SCENARIO(FatalErrorOfTwoLines) {
+  return RunMain([] { RaiseFatal("first\nsecond"); });
+}
+
+// The second line looked like one of the report's own.
+TEST_P(PanicsConformance, PD11ATabFollowsEachNewlineInTheMessage) {
+  ExpectPanicReport(Run("PanicOfTwoLines"), "first\n\tgoroutine 7 [running]:");
+  const ChildResult child = Run("FatalErrorOfTwoLines");
+  EXPECT_EQ(child.signal, SIGABRT) << child;
+  EXPECT_EQ(child.err.rfind("fatal error: first\n\tsecond\n\n", 0), 0u)
+      << child;
 }
 
 #if GOCHAN_TEST_EXCEPTIONS
@@ -405,6 +424,87 @@ TEST_P(PanicsConformance, PD06NoReportWhileATimerIsPending) {
   EXPECT_EQ(child.out, "fired\n") << child;
 }
 
+// Nobody waits on their channels, or not any more.
+SCENARIO(TimerUnused) {
+  return RunMain([] {
+    const Timer timer(absl::Hours(1));
+    const RecvChan<absl::Time> after = After(absl::Hours(1));
+    MakeChan<int>().Recv();
+  });
+}
+SCENARIO(TickerUsedAndTimerLeft) {
+  return RunMain([] {
+    const Ticker ticker(absl::Milliseconds(5));
+    for (int i = 0; i < 3; ++i) ticker.C().Recv();
+    const Timer timer(absl::Hours(1));
+    auto ready = MakeChan<int>(1);
+    Go([ready] { ready.Send(1); });
+    Select(RecvCase(timer.C()), RecvCase(ready));
+    MakeChan<int>().Recv();
+  });
+}
+SCENARIO(ManyTimersUnused) {
+  return RunMain([] {
+    std::vector<Timer> timers;
+    for (int i = 0; i < 1000; ++i) timers.emplace_back(absl::Hours(1));
+    MakeChan<int>().Recv();
+  });
+}
+// Of a thread, so on a queue of their own.
+SCENARIO(TimersOfAThreadUnused) {
+  const Timer timer(absl::Hours(1));
+  const Timer passed(absl::Milliseconds(1));
+  return RunMain([] { MakeChan<int>().Recv(); });
+}
+SCENARIO(DeadlineOfAThreadPasses) {
+  const auto [ctx, cancel] = WithTimeout(Background(), absl::Milliseconds(20));
+  return RunMain([] { MakeChan<int>().Recv(); });
+}
+
+TEST_P(PanicsConformance, PD06ATimerThatNobodyWaitsForIsNoHope) {
+  for (const char* scenario :
+       {"TimerUnused", "TickerUsedAndTimerLeft", "ManyTimersUnused",
+        "TimersOfAThreadUnused", "DeadlineOfAThreadPasses"}) {
+    ExpectDeadlock(Run(scenario), "chan receive");
+  }
+}
+
+// Among many that nobody waits for there is one that somebody does.
+template <typename Fn>
+int RunBesideUnusedTimers(Fn fn) {
+  return RunMain([fn] {
+    std::vector<Timer> timers;
+    for (int i = 0; i < 1000; ++i) timers.emplace_back(absl::Hours(1));
+    fn();
+    return 5;
+  });
+}
+
+SCENARIO(TimerAwaited) {
+  return RunBesideUnusedTimers([] {
+    // Longer than it takes to look again.
+    After(absl::Milliseconds(1500)).Recv();
+    for (int i = 0; i < 100; ++i) {
+      const Ticker ticker(absl::Microseconds(200));
+      ticker.C().Recv();
+      Select(RecvCase(ticker.C()), RecvCase(MakeChan<int>()));
+      Sleep(absl::Microseconds(200));
+    }
+  });
+}
+SCENARIO(TimerOfAThreadAwaited) {
+  const Timer timer(absl::Milliseconds(20));
+  return RunBesideUnusedTimers([&timer] { timer.C().Recv(); });
+}
+
+TEST_P(PanicsConformance, PD06NoReportBecauseOfTimersThatNobodyWaitsFor) {
+  for (const char* scenario : {"TimerAwaited", "TimerOfAThreadAwaited"}) {
+    const ChildResult child = Run(scenario);
+    EXPECT_EQ(child.status, 5) << child;
+    EXPECT_EQ(child.err, "") << child;
+  }
+}
+
 // What could still wake main when it blocks: a thread of the program's, which
 // is no goroutine, or a call outside.
 SCENARIO(ThreadWakesMain) {
@@ -460,7 +560,6 @@ TEST_P(PanicsConformance, PD08ADeadlockCannotBeRecovered) {
 
 SCENARIO(MainGoexits) {
   return RunMain([] {
-    const CleanUp clean_up{"main"};
     auto main_has_gone = MakeChan<Unit>();
     Go([=] {
       main_has_gone.Recv();
@@ -471,6 +570,7 @@ SCENARIO(MainGoexits) {
       Chan<Unit> ch;
       ~Closes() { ch.Close(); }
     } const closes{main_has_gone};
+    const CleanUp clean_up{"main"};  // goes first
     Goexit();
   });
 }
@@ -659,6 +759,27 @@ SCENARIO(GoOfNothing) {
 TEST_P(PanicsConformance, PD01GoOfNothingEndsTheProgram) {
   const ChildResult child = Run("GoOfNothing");
   EXPECT_EQ(child.signal, SIGABRT) << child;
+  EXPECT_TRUE(Contains(child.err, "fatal error: go of nil func value"))
+      << child;
+}
+
+SCENARIO(ContextAfterFuncOfNothing) {
+  return RunMain([] {
+    auto [stopped, cancel_stopped] = WithCancel(Background());
+    if (AfterFunc(stopped, nullptr)()) Say("stopped");
+    cancel_stopped();
+    auto [ctx, cancel] = WithCancel(Background());
+    AfterFunc(ctx, nullptr);
+    Say("registered");
+    cancel();
+  });
+}
+
+// The function was started, and its goroutine jumped to nowhere.
+TEST_P(PanicsConformance, PD01ContextAfterFuncOfNothingEndsTheProgram) {
+  const ChildResult child = Run("ContextAfterFuncOfNothing");
+  EXPECT_EQ(child.signal, SIGABRT) << child;
+  EXPECT_EQ(child.out, "stopped\nregistered\n") << child;
   EXPECT_TRUE(Contains(child.err, "fatal error: go of nil func value"))
       << child;
 }

@@ -20,6 +20,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "chan/chan.h"
+#include "ctx/internal/node.h"
 #include "gtest/gtest.h"
 #include "runtime/timers.h"
 #include "test/util/sequence.h"
@@ -135,8 +136,10 @@ TEST(ContextTest, PrintsAsGo) {
   std::ostringstream out;
   out << WithValue(timed, kNamed, "gopher");
   const std::string text = out.str();
-  const std::string begin =
-      "context.TODO.WithDeadline(" + absl::FormatTime(when) + " [59m59.";
+  const std::string begin = "context.TODO.WithDeadline(" +
+                            absl::FormatTime("%Y-%m-%d %H:%M:%E*S %z %Z", when,
+                                             absl::LocalTimeZone()) +
+                            " [59m59.";
   EXPECT_EQ(text.substr(0, begin.size()), begin);
   const std::string end = "]).WithValue(user, gopher)";
   EXPECT_EQ(text.substr(text.size() - end.size()), end);
@@ -144,6 +147,29 @@ TEST(ContextTest, PrintsAsGo) {
   EXPECT_NE(plain.find("Key<int>"), std::string::npos) << plain;
   auto [child, cancel_child] = WithTimeout(timed, absl::Hours(2));
   EXPECT_NE(child.String().find("]).WithCancel"), std::string::npos);
+}
+
+// Times and durations were printed as Abseil does: "2001-09-09T…", "1h".
+TEST(ContextTest, PrintsDeadlinesAsGo) {
+  auto [past, cancel_past] =
+      WithDeadline(Background(), absl::FromUnixMillis(1'000'000'000'120));
+  const std::string text = past.String();
+  EXPECT_NE(text.find("(2001-09-0"), std::string::npos) << text;
+  EXPECT_NE(text.find(":40.12 "), std::string::npos) << text;
+  EXPECT_NE(text.find(" [-2"), std::string::npos) << text;
+  EXPECT_EQ(internal::PrintDuration(absl::ZeroDuration()), "0s");
+  EXPECT_EQ(internal::PrintDuration(absl::Nanoseconds(1)), "1ns");
+  EXPECT_EQ(internal::PrintDuration(absl::Nanoseconds(1500)), "1.5µs");
+  EXPECT_EQ(internal::PrintDuration(absl::Milliseconds(1)), "1ms");
+  EXPECT_EQ(internal::PrintDuration(absl::Microseconds(-1500)), "-1.5ms");
+  EXPECT_EQ(internal::PrintDuration(absl::Milliseconds(1100)), "1.1s");
+  EXPECT_EQ(internal::PrintDuration(absl::Minutes(1)), "1m0s");
+  EXPECT_EQ(internal::PrintDuration(absl::Hours(1)), "1h0m0s");
+  EXPECT_EQ(internal::PrintDuration(absl::Hours(1) - absl::Nanoseconds(1)),
+            "59m59.999999999s");
+  EXPECT_EQ(internal::PrintDuration(absl::Milliseconds(7322500)), "2h2m2.5s");
+  EXPECT_EQ(internal::PrintDuration(-absl::InfiniteDuration()),
+            "-2562047h47m16.854775808s");
 }
 
 TEST(ContextTest, ValuesAreMovedInAndDestroyedWithTheLastHandle) {

@@ -3,17 +3,22 @@
 
 #include "go/cond.h"
 
+#include <signal.h>
+
 #include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <mutex>
+#include <string>
 #include <vector>
 
+#include "go/go.h"
 #include "go/mutex.h"
 #include "gtest/gtest.h"
 #include "test/util/asleep.h"
+#include "test/util/child.h"
 #include "test/util/parties.h"
 #include "test/util/patience.h"
 #include "test/util/scale.h"
@@ -21,8 +26,10 @@
 namespace gochan {
 namespace {
 
+using test::ChildResult;
 using test::Parties;
 using test::PartyScaled;
+using test::RunChild;
 using test::ScaledLimit;
 using test::WaitUntilAsleep;
 
@@ -207,13 +214,35 @@ PARTY_TEST(CondTest, MayBeDestroyedByWhoWaited) {
   }
 }
 
-TEST(CondDeathTest, WaitWithoutTheMutexIsFatal) {
-  EXPECT_DEATH(
-      {
-        Mutex mutex;
-        Cond(mutex).Wait();
-      },
-      "fatal error: sync: unlock of unlocked mutex");
+SCENARIO(WaitWithoutTheMutex) {
+  Mutex mutex;
+  Cond(mutex).Wait();
+  return 0;
+}
+
+// The report named who runs next on the worker of the culprit.
+SCENARIO(GoroutineWaitsWithoutTheMutex) {
+  return RunMain([] {
+    Go(GoOptions{.name = "bystander"}, [] {
+      for (;;) Yield();
+    });
+    Yield();
+    Mutex mutex;
+    Cond(mutex).Wait();
+  });
+}
+
+TEST(CondFatalTest, WaitWithoutTheMutexIsFatal) {
+  constexpr char kFatal[] = "fatal error: sync: unlock of unlocked mutex\n";
+  ChildResult child = RunChild("WaitWithoutTheMutex");
+  EXPECT_EQ(child.signal, SIGABRT) << child;
+  EXPECT_EQ(child.err.rfind(kFatal, 0), 0u) << child;
+  child = RunChild("GoroutineWaitsWithoutTheMutex", 1);
+  EXPECT_EQ(child.signal, SIGABRT) << child;
+  EXPECT_EQ(
+      child.err.rfind(std::string(kFatal) + "\ngoroutine 1 [running]:\n", 0),
+      0u)
+      << child;
 }
 
 }  // namespace

@@ -23,14 +23,23 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <tuple>
 #include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "chan/chan.h"
+#include "ctx/context.h"
 #include "go/mutex.h"
+#include "go/semaphore.h"
 #include "go/time.h"
 #include "gtest/gtest.h"
+#include "runtime/clock.h"
+#include "runtime/random.h"
 #include "runtime/sanitizers.h"
+#include "runtime/timers.h"
 #include "select/select.h"
 #include "test/util/asleep.h"
 #include "test/util/child.h"
@@ -365,6 +374,58 @@ TEST_F(BlockingTest, BlockingInsideOfBlocking) {
   parties.Join();
 }
 
+// Expected to be brief, for it was so every time, it lasts until somebody else
+// has run.
+TEST_F(BlockingTest, ABriefCallThatLasts) {
+  Parties parties(PartyKind::kGoroutines);
+  parties.Go([] {
+    for (int round = 0; round < 3; ++round) {
+      std::atomic<bool> ran{false};
+      for (int i = 200; i >= 0; --i) {
+        if (i == 0) Go([&ran] { ran = true; });
+        Blocking([&] {
+          while (i == 0 && !ran) std::this_thread::yield();
+        });
+      }
+      while (!ran) Yield();
+    }
+  });
+  parties.Join();
+}
+
+// Who makes brief calls all the time takes turns with others.
+TEST_F(BlockingTest, BriefCallsKeepNobodyOut) {
+  std::atomic<bool> ran{false};
+  Parties parties(PartyKind::kGoroutines);
+  parties.Go([&] {
+    Go([&ran] { ran = true; });
+    while (!ran) Blocking([] {});
+  });
+  parties.Join();
+}
+
+// Nobody is idle and looks after timers: the guard does.
+TEST_F(BlockingTest, TimersGoOffWhileAllCompute) {
+  Parties parties(PartyKind::kGoroutines);
+  parties.Go([] {
+    auto [ctx, cancel] = WithTimeout(Background(), absl::Milliseconds(1));
+    while (ctx.Err().ok()) {
+    }
+    EXPECT_TRUE(absl::IsDeadlineExceeded(ctx.Err()));
+    // The same for a thread that waits.
+    std::tie(ctx, cancel) = WithTimeout(Background(), absl::Milliseconds(1));
+    std::atomic<bool> seen{false};
+    std::thread thread([&, ctx = ctx] {
+      ctx.Done().Recv();
+      seen = true;
+    });
+    while (!seen) {
+    }
+    thread.join();
+  });
+  parties.Join();
+}
+
 TEST_P(GoTest, ManyInBlockingAtOnce) {
   constexpr int kMany = 40;
   std::atomic<int> inside{0};
@@ -662,6 +723,36 @@ TEST_P(GoTest, LocksAreNotGivenToThoseWhoAreLeft) {
   parties.Join();
 }
 
+// Weight was given to a goroutine that was not there any more, and others stood
+// behind it for ever.
+TEST_P(GoTest, SemaphoresDoNotServeThoseWhoAreLeft) {
+  Semaphore semaphore(2);
+  EXPECT_TRUE(semaphore.TryAcquire());
+  RunMain([&] {
+    for (int i = 0; i < 3; ++i) {
+      Go([&] {
+        (void)semaphore.Acquire(Background(), 2);
+        ADD_FAILURE() << "it ran again";
+      });
+    }
+    Patience patience;
+    while (semaphore.WaitersForTest() != 3) patience.Wait("they do not wait");
+  });
+  EXPECT_EQ(semaphore.WaitersForTest(), 0);
+  // They are in nobody's way, and get nothing.
+  EXPECT_TRUE(semaphore.TryAcquire());
+  Parties parties(PartyKind::kThreads);
+  parties.GoEach(2, [&](int) {
+    EXPECT_TRUE(semaphore.Acquire(Background(), 2).ok());
+    semaphore.Release(2);
+  });
+  Patience patience;
+  while (semaphore.WaitersForTest() != 2) patience.Wait("they do not wait");
+  semaphore.Release(2);
+  parties.Join();
+  EXPECT_TRUE(semaphore.TryAcquire(2));
+}
+
 // Who comes back from a blocking call after the end of main stays away.
 TEST_P(GoTest, WhoIsInBlockingAtTheEndDoesNotComeBack) {
   struct Shared {
@@ -776,10 +867,12 @@ SCENARIO(MainReturnsWhileGoroutinesRun) {
   });
 }
 
-SCENARIO(MainReturnsAndAnotherNeverSwitches) {
-  const int status = RunMain([] {
+// `begin` runs before it spins.
+int ReturnWhileAnotherNeverSwitches(void (*begin)()) {
+  const int status = RunMain([begin] {
     std::atomic<bool> runs{false};
-    Go([&runs] {
+    Go([&runs, begin] {
+      begin();
       runs = true;
       for (;;) std::this_thread::yield();
     });
@@ -788,6 +881,14 @@ SCENARIO(MainReturnsAndAnotherNeverSwitches) {
   });
   std::puts("it returned");  // it must not
   return status;
+}
+
+SCENARIO(MainReturnsAndAnotherNeverSwitches) {
+  return ReturnWhileAnotherNeverSwitches([] { std::puts("printed before"); });
+}
+
+SCENARIO(MainReturnsAndAnotherNeverUnlocksStdout) {
+  return ReturnWhileAnotherNeverSwitches([] { flockfile(stdout); });
 }
 
 TEST(EndOfProcess, WithGoroutinesRunning) {
@@ -805,7 +906,11 @@ TEST(EndOfProcess, WithGoroutinesRunning) {
 }
 
 TEST(EndOfProcess, AWorkerThatDoesNotSwitchIsNotWaitedForForEver) {
-  const ChildResult child = RunChild("MainReturnsAndAnotherNeverSwitches", 2);
+  ChildResult child = RunChild("MainReturnsAndAnotherNeverSwitches", 2);
+  EXPECT_EQ(child.status, 6) << child;
+  // It was lost.
+  EXPECT_EQ(child.out, "printed before\n") << child;
+  child = RunChild("MainReturnsAndAnotherNeverUnlocksStdout", 2);
   EXPECT_EQ(child.status, 6) << child;
   EXPECT_EQ(child.out, "") << child;
 }
@@ -899,6 +1004,78 @@ SCENARIO(NoDeadlockAtTheBeginning) {
   return 0;
 }
 
+// A worker that looks for a deadlock when main has ended goes on with that
+// while the next main begins.
+SCENARIO(NoDeadlockBetweenMains) {
+  // Where others want the processors, each takes some milliseconds.
+  const absl::Time end = absl::Now() + absl::Seconds(3);
+  for (int64_t i = 0; i < test::Scaled(20'000) && absl::Now() < end; ++i) {
+    RunMain([] {});
+  }
+  return 0;
+}
+
+// Never a deadlock: main is woken by a thread that stands, in the system's
+// list, behind one that ends at any moment. The list seemed to end there.
+SCENARIO(ThreadsComeAndGo) {
+  return RunMain([] {
+    auto ch = MakeChan<bool>();
+    const auto run_for = [](int64_t micros, auto step) {
+      const absl::Time end = absl::Now() + absl::Microseconds(micros);
+      while (absl::Now() < end) step();
+    };
+    runtime::Random random(1);
+    for (int64_t i = 0; i < test::Scaled(2000); ++i) {
+      std::thread(run_for, random.Below(150), [] {}).detach();
+      std::thread([=] {
+        run_for(150, [&] { ch.Send(true); });
+        ch.Send(false);
+      }).detach();
+      while (ch.Recv().value) {
+      }
+    }
+  });
+}
+
+// The last thread that could wake main ends when all goroutines are asleep.
+SCENARIO(AllAsleepAndTheLastThreadEnds) {
+  return RunMain([] {
+    auto ch = MakeChan<int>();
+    std::thread([ch] {
+      test::WaitUntilParked(ch, 1);
+      std::this_thread::sleep_for(test::kPause);
+    }).detach();
+    ch.Recv();
+  });
+}
+
+// No deadlock: a timer that is going off wakes main, which has gone to sleep
+// meanwhile. It is fired by the guard, as its worker does not switch, or by the
+// watcher.
+SCENARIO(AllAsleepWhileATimerGoesOff) {
+  return RunMain([] {
+    struct Shared {
+      Chan<int> ch = MakeChan<int>();
+      std::atomic<bool> fires{false};
+    } shared;
+    runtime::Timer timer;
+    timer.Start(
+        runtime::MonotonicNow(),
+        [](void* arg) {
+          auto& shared = *static_cast<Shared*>(arg);
+          shared.fires = true;
+          const Chan<int> ch = shared.ch;
+          test::WaitUntilParked(ch, 1);
+          std::this_thread::sleep_for(test::kPause);
+          (void)ch.TrySend(8);
+        },
+        &shared);
+    while (!shared.fires) {
+    }
+    return shared.ch.Recv().value;
+  });
+}
+
 // As far as it can be proved; sanitizers are in the way of that.
 #if !GOCHAN_TSAN && !GOCHAN_ASAN
 TEST(Deadlock, TellsWhoWaitsForWhom) {
@@ -918,7 +1095,8 @@ TEST(Deadlock, TellsWhoWaitsForWhom) {
 
 TEST(Deadlock, IsReported) {
   for (const int workers : {1, 2, 4}) {
-    for (const char* scenario : {"AllAsleep", "AllAsleepAfterTimersAndCalls"}) {
+    for (const char* scenario : {"AllAsleep", "AllAsleepAfterTimersAndCalls",
+                                 "AllAsleepAndTheLastThreadEnds"}) {
       const ChildResult child = RunChild(scenario, workers);
       EXPECT_EQ(child.status, 2) << scenario << child;
       EXPECT_NE(child.err.find("all goroutines are asleep - deadlock!"),
@@ -937,11 +1115,28 @@ TEST(Deadlock, IsReported) {
 
 TEST(Deadlock, IsNoFalseAlarm) {
   for (const int workers : {1, 2, 4, 16}) {
-    for (const char* scenario : {"NoDeadlock", "NoDeadlockAtTheBeginning"}) {
+    for (const char* scenario :
+         {"NoDeadlock", "NoDeadlockAtTheBeginning", "NoDeadlockBetweenMains"}) {
       const ChildResult child = RunChild(scenario, workers);
       EXPECT_EQ(child.status, 0) << scenario << child;
       EXPECT_EQ(child.err, "") << scenario << child;
     }
+  }
+}
+
+TEST(Deadlock, IsNoFalseAlarmWhileATimerGoesOff) {
+  for (const int workers : {1, 2}) {
+    const ChildResult child = RunChild("AllAsleepWhileATimerGoesOff", workers);
+    EXPECT_EQ(child.status, 8) << child;
+    EXPECT_EQ(child.err, "") << child;
+  }
+}
+
+TEST(Deadlock, IsNoFalseAlarmWhileThreadsComeAndGo) {
+  for (const int workers : {1, 2}) {
+    const ChildResult child = RunChild("ThreadsComeAndGo", workers);
+    EXPECT_EQ(child.status, 0) << child;
+    EXPECT_EQ(child.err, "") << child;
   }
 }
 

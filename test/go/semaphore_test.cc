@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cstdint>
 #include <limits>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -78,6 +79,48 @@ TEST(SemaphorePanicTest, Misuse) {
                "semaphore: n < 0");
   EXPECT_PANIC((void)Semaphore(1).TryAcquire(-1), "semaphore: n < 0");
   EXPECT_PANIC(Semaphore(1).Release(-1), "semaphore: n < 0");
+}
+
+#if GOCHAN_TEST_EXCEPTIONS
+// It left the semaphore locked.
+PARTY_TEST(SemaphoreTest, ANilContextPanicsAndChangesNothing) {
+  auto semaphore = std::make_shared<Semaphore>(1);
+  const bool blocks = test::BlocksForEver([semaphore] {
+    EXPECT_PANIC((void)semaphore->Acquire(Context()), "nil");
+    EXPECT_TRUE(semaphore->TryAcquire());
+    EXPECT_PANIC((void)semaphore->Acquire(Context()), "nil");
+    semaphore->Release();
+    EXPECT_TRUE(semaphore->TryAcquire());
+  });
+  EXPECT_FALSE(blocks);
+}
+#endif
+
+// The user's code ran in the critical section, and this waited for itself.
+PARTY_TEST(SemaphoreTest, AContextMayUseTheSemaphore) {
+  struct Ended final : ContextInterface {
+    explicit Ended(Semaphore& semaphore) : semaphore(semaphore) {
+      done.Close();
+    }
+    RecvChan<Unit> Done() const override {
+      EXPECT_TRUE(semaphore.TryAcquire(0));
+      return done;
+    }
+    absl::Status Err() const override {
+      EXPECT_TRUE(semaphore.TryAcquire(0));
+      return Canceled();
+    }
+    Semaphore& semaphore;
+    Chan<Unit> done = MakeChan<Unit>();
+  };
+  auto semaphore = std::make_shared<Semaphore>(1);
+  const bool blocks = test::BlocksForEver([semaphore] {
+    EXPECT_EQ(
+        semaphore->Acquire(FromInterface(std::make_shared<Ended>(*semaphore))),
+        Canceled());
+    EXPECT_TRUE(semaphore->TryAcquire());
+  });
+  EXPECT_FALSE(blocks);
 }
 
 PARTY_TEST(SemaphoreTest, ZeroSize) {

@@ -11,16 +11,20 @@
 #include <atomic>
 #include <cstdlib>
 #include <initializer_list>
+#include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "chan/chan.h"
 #include "chan/panic.h"
 #include "ctx/context.h"
 #include "gtest/gtest.h"
+#include "test/util/sequence.h"
 
 namespace gochan {
 namespace {
@@ -386,6 +390,69 @@ TEST_F(SignalTest, AfterFuncOfTheContextMayStopNotifying) {
   });
   raise(SIGINT);
   stopped.Recv();
+}
+
+// Names were strsignal()'s, with their first letter in lower case.
+TEST_F(SignalTest, CausesNameSignalsAsGoDoes) {
+  const std::pair<int, const char*> names[] = {
+      {SIGUSR1, "user defined signal 1"},
+      {SIGXCPU, "CPU time limit exceeded"},
+      {SIGIO, "I/O possible"},
+      {SIGTRAP, "trace/breakpoint trap"},
+      {SIGTSTP, "stopped"},
+      {40, "signal 40"},
+  };
+  for (const auto& [signal, name] : names) {
+    auto [ctx, stop] = NotifyContext(Background(), {signal});
+    kill(getpid(), signal);
+    EXPECT_FALSE(ctx.Done().Recv().ok);
+    EXPECT_EQ(ctx.Cause().message(), std::string(name) + " signal received");
+  }
+}
+
+TEST_F(SignalTest, ContextPrintsAsGo) {
+  auto [ctx, stop] = NotifyContext(Background(), {SIGUSR1});
+  EXPECT_EQ(
+      ctx.String(),
+      "signal.NotifyContext(context.Background, [user defined signal 1])");
+  auto [two, stop_two] = NotifyContext(ctx, {SIGINT, SIGTERM});
+  EXPECT_EQ(two.String(), "signal.NotifyContext(" + ctx.String() +
+                              ", [interrupt terminated])");
+  auto [all, stop_all] = NotifyContext(TODO(), {});
+  auto [child, cancel] = WithCancel(all);
+  EXPECT_EQ(child.String(), "signal.NotifyContext(context.TODO).WithCancel");
+}
+
+// Whose stop function blocks until it may go on.
+struct SlowToForget : ContextInterface {
+  RecvChan<Unit> Done() const override { return done; }
+  std::optional<StopFunc> AfterFunc(absl::AnyInvocable<void()>) const override {
+    return StopFunc([this] {
+      entered.Set();
+      go_on.Await();
+      left.Set();
+      return true;
+    });
+  }
+  Chan<Unit> done = MakeChan<Unit>();
+  mutable test::Event entered;
+  mutable test::Event go_on;
+  mutable test::Event left;
+};
+
+// It was called by the thread that sends signals, which had to wait for it.
+TEST_F(SignalTest, ForeignParentDoesNotBlockSignals) {
+  auto foreign = std::make_shared<SlowToForget>();
+  auto [ctx, stop] = NotifyContext(FromInterface(foreign), {SIGUSR1});
+  Chan<int> ch = MakeChan<int>(1);
+  Notify(ch, {SIGUSR2});
+  raise(SIGUSR1);
+  EXPECT_FALSE(ctx.Done().Recv().ok);
+  foreign->entered.Await();
+  raise(SIGUSR2);
+  EXPECT_EQ(ch.Recv().value, SIGUSR2);
+  foreign->go_on.Set();
+  foreign->left.Await();
 }
 
 TEST_F(SignalTest, EmptyListMeansAllForAContextToo) {

@@ -4,12 +4,14 @@
 #include "go/time.h"
 
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
@@ -17,6 +19,7 @@
 #include "ctx/context.h"
 #include "gtest/gtest.h"
 #include "runtime/random.h"
+#include "runtime/spawn.h"
 #include "runtime/timers.h"
 #include "select/select.h"
 #include "test/util/panics.h"
@@ -116,6 +119,44 @@ TEST(TimeTest, ABlockedReceiverSleepsOverStopAndWakesByReset) {
   EXPECT_TRUE(timer.Reset(absl::ZeroDuration()));
   threads.Join();
   EXPECT_FALSE(timer.Stop());
+}
+
+// It keeps its place in the runtime's queue, goes off too early, and is set
+// anew.
+TEST(TimeTest, AResetToALaterTimeIsNeitherEarlyNorLost) {
+  static constexpr absl::Duration kFirst = absl::Milliseconds(1);
+  static constexpr absl::Duration kThen = absl::Milliseconds(5);
+  const auto start = std::chrono::steady_clock::now();
+  const auto it_is_time = [start] {
+    return std::chrono::steady_clock::now() - start >=
+           absl::ToChronoNanoseconds(kThen);
+  };
+  std::atomic<bool> late{false};
+  Event ran;
+  Timer once(kFirst), again(kFirst);
+  Ticker ticks(kFirst);
+  Timer func = AfterFunc(kFirst, [&] {
+    late = it_is_time();
+    ran.Set();
+  });
+  once.Reset(kThen);
+  again.Reset(kThen);
+  ticks.Reset(kThen);
+  const bool in_time = func.Reset(kThen);
+  once.C().Recv();
+  EXPECT_TRUE(it_is_time());
+  ticks.C().Recv();
+  EXPECT_TRUE(it_is_time());
+  ran.Await();
+  EXPECT_TRUE(late || !in_time);
+  again.C().Recv();
+  // The same after it has gone off.
+  const auto second = std::chrono::steady_clock::now();
+  again.Reset(kFirst);
+  again.Reset(kThen);
+  again.C().Recv();
+  EXPECT_GE(std::chrono::steady_clock::now() - second,
+            absl::ToChronoNanoseconds(kThen));
 }
 
 TEST(TimeTest, ABlockedSelectIsWokenAndTheOthersStay) {
@@ -259,6 +300,14 @@ TEST(TimeTest, EachSettingEndsOnce) {
   threads.Join();
   EXPECT_EQ(ended, settings);
   EXPECT_FALSE(timer.C().TryRecv().has_value());
+  // Who receives fires what is due by himself, and the runtime's timer goes off
+  // a moment later: before this one, whose deadline is later.
+  Event gone_off;
+  runtime::Timer last;
+  last.Start(
+      runtime::MonotonicNow(),
+      [](void* event) { static_cast<Event*>(event)->Set(); }, &gone_off);
+  gone_off.Await();
   EXPECT_EQ(PendingTimers(), 0u);
 }
 
@@ -384,6 +433,30 @@ TEST(TimeTest, AfterFuncDestroysItsFunction) {
   while (!watch.expired()) patience.Wait("a function is still alive");
 }
 
+// When the run had ended first, the timer thread destroyed what the function
+// had captured, which may block; and all other timers waited.
+TEST(TimeTest, TheTimerThreadDestroysNoFunction) {
+  // The run has ended when Spawn() returns.
+  runtime::SetSpawner([](absl::AnyInvocable<void()> fn) {
+    std::thread([fn = std::move(fn)]() mutable { fn(); }).join();
+  });
+  std::thread::id ran_by, destroyed_by;
+  Event dropped, destroyed;
+  std::shared_ptr<int> token(new int, [&](const int* memory) {
+    delete memory;
+    destroyed_by = std::this_thread::get_id();
+    destroyed.Set();
+  });
+  AfterFunc(absl::ZeroDuration(), [&, token = std::move(token)] {
+    ran_by = std::this_thread::get_id();
+    dropped.Await();
+  });
+  dropped.Set();
+  destroyed.Await();
+  EXPECT_EQ(destroyed_by, ran_by);
+  runtime::SetSpawner(nullptr);
+}
+
 TEST(TimeTest, AnAfterFuncThatIsNotStoppedKeepsItsFunction) {
   auto token = std::make_shared<int>();
   std::weak_ptr<int> watch = token;
@@ -454,11 +527,16 @@ TEST(TimeTest, SleepWithAContext) {
   threads.Join();
 }
 
+// By the system's own clock: absl::Now() is some nanoseconds ahead of it at
+// times.
 TEST(TimeTest, NowIsNow) {
-  const absl::Time before = absl::Now();
+  const auto system = [] {
+    return absl::FromChrono(std::chrono::system_clock::now());
+  };
+  const absl::Time before = system();
   const absl::Time now = Now();
   EXPECT_LE(before, now);
-  EXPECT_LE(now, absl::Now());
+  EXPECT_LE(now, system());
 }
 
 }  // namespace

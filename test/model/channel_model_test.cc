@@ -282,6 +282,23 @@ TEST(Model, L53OthersComeWhileItsOwnerIsAboutToStore) {
   }
 }
 
+// A ticket is taken without a look at its slot, as on a channel where nobody
+// was held up yet.
+TEST(Model, L54TicketsTakenInHaste) {
+  for (const int capacity : {1, 2}) {
+    for (const Parties& parties :
+         {Parties{
+              {Send(0), Send(0), Send(0)}, {Recv(0), Recv(0)}, {TryRecv(0)}},
+          Parties{{TrySend(0), TryRecv(0)}, {TrySend(0)}, {TryRecv(0)}},
+          Parties{{Send(0), Send(0)}, {Send(0)}, {Recv(0), Recv(0), Recv(0)}},
+          Parties{{Send(0), Close(0)}, {Recv(0), Recv(0)}, {TrySend(0)}}}) {
+      Check(Hasty(MakeWorld({capacity}, parties)), {.seconds = 0.4});
+      Check(Hasty(MakeWorld({capacity}, parties)),
+            {.preemptions = 1, .freezes = 1, .seconds = 0.4});
+    }
+  }
+}
+
 // -----------------------------------------------------------------------------
 // Threads publish themselves
 // -----------------------------------------------------------------------------

@@ -778,6 +778,7 @@ void Explorer::Reset(Scenario& scenario) {
   trace_.clear();
   trace_lines_ = 0;
   last_description_.clear();
+  if (scenario.parties() > kMaxParties) std::abort();
   for (int f = 0; f < kFibers; ++f) {
     FiberState& fiber = fibers_[f];
     fiber.state = State::kIdle;

@@ -247,6 +247,12 @@ WorldSpec Young(WorldSpec spec) {
   return spec;
 }
 
+WorldSpec Hasty(WorldSpec spec) {
+  spec.name += " hasty";
+  spec.hasty = true;
+  return spec;
+}
+
 WorldSpec Fresh(WorldSpec spec) {
   spec.name += " fresh";
   spec.owned_after = 1;

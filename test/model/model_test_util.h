@@ -80,6 +80,7 @@ WorldSpec QueueOnly(WorldSpec spec);
 WorldSpec Owned(WorldSpec spec);
 WorldSpec Young(WorldSpec spec);
 WorldSpec Fresh(WorldSpec spec);
+WorldSpec Hasty(WorldSpec spec);
 
 // L44: party 5 has passed the first segment of channel 0 but not finished with
 // it, so the next one is unlinked, and given to channel 1, with the head still

@@ -352,8 +352,11 @@ enum class Mutant {
   kNoSelfClaim,         // Sleep: goes on without a claim
   kWatcherGoesBlindly,  // Sleep: the watcher gives up without one more look
   kNoNoticeOfPush,      // PushBack: wakes nobody
-  kNoLookAtInbox,       // Detach: does not look again
+  kNoLookAtInbox,       // LetGo: does not look again
   kAttachWithoutClaim,  // Attach: takes the worker by a store
+  kNoLookAtGuard,       // Lend: does not look whether the guard rests
+  kGuardRestsBlindly,   // the guard: rests without one more look
+  kTakeBackByStore,     // back from a call: takes the lent worker by a store
 };
 
 // Goroutines are programs of letters:
@@ -362,6 +365,8 @@ enum class Mutant {
 //   c     computes for ever: no further switch on this worker
 //   B     makes a blocking call
 //   N     makes a blocking call that never returns
+//   L     the same as B, expected to be brief; lends its worker
+//   M     the same as N, expected to be brief
 // and so are foreign threads:
 //   s<w><n>  sends goroutine n to worker w
 struct MiniSpec {
@@ -375,6 +380,7 @@ struct MiniSpec {
   // Nothing may have to wait until the watcher's time comes.
   bool prompt = false;
   bool quiet = false;  // those who push are
+  bool guard = false;  // there is one
   Mutant mutant = Mutant::kNone;
 };
 
@@ -395,6 +401,7 @@ struct Worker {
   Thread* thread = nullptr;
   int runner = -1;  // the thread that runs it, for the check
   Atomic<uint32_t> state;
+  Atomic<uint32_t> lent;  // to a thread: its number + 1
   Atomic<uint32_t> ticks;
   uint32_t watched_ticks = 0;
   bool watched_full = false;
@@ -418,7 +425,8 @@ class MiniScheduler : public Scenario {
   }
 
   int parties() const override {
-    return threads_count_ + static_cast<int>(spec_.senders.size());
+    return threads_count_ + static_cast<int>(spec_.senders.size()) +
+           (spec_.guard ? 1 : 0);
   }
 
   void SetUp(Explorer& explorer) override {
@@ -457,6 +465,7 @@ class MiniScheduler : public Scenario {
     idle_.word()->store(bits);
     spares_.word()->store(spares);
     next_home_.word()->store(0);
+    guard_.word()->store(kRests);
     clock_.word()->store(0);
     for (std::size_t i = 0; i < spec_.goroutines.size(); ++i) {
       goroutines_[i].emplace();
@@ -465,6 +474,10 @@ class MiniScheduler : public Scenario {
   }
 
   void Run(Explorer&, int p) override {
+    if (spec_.guard && p == parties() - 1) {
+      RunGuard();
+      return;
+    }
     if (p >= threads_count_) {
       RunSender(spec_.senders[p - threads_count_]);
       return;
@@ -503,6 +516,7 @@ class MiniScheduler : public Scenario {
     for (int i = 0; i < 3; ++i) {
       explorer.Observe([this] {
         clock_.fetch_add(1, kSeqCst);
+        guard_.store(kLooks, kSeqCst);
         for (int t = 0; t < threads_count_; ++t) {
           threads_[t]->wake.store(kWorks, kSeqCst);
         }
@@ -529,11 +543,13 @@ class MiniScheduler : public Scenario {
     if (address == &idle_) return "idle";
     if (address == &spares_) return "spares";
     if (address == &clock_) return "clock";
+    if (address == &guard_) return "guard";
     for (int t = 0; t < threads_count_; ++t) {
       if (address == &threads_[t]->wake) return absl::StrCat("wake", t);
     }
     for (int i = 0; i < workers_count_; ++i) {
       if (address == &workers_[i]->state) return absl::StrCat("state", i);
+      if (address == &workers_[i]->lent) return absl::StrCat("lent", i);
       const auto offset = reinterpret_cast<uintptr_t>(address) -
                           reinterpret_cast<uintptr_t>(&workers_[i]->queue);
       if (offset < sizeof(workers_[i]->queue)) {
@@ -550,6 +566,8 @@ class MiniScheduler : public Scenario {
   static constexpr uint32_t kRunning = 2;
   static constexpr uint32_t kSleeps = 0;
   static constexpr uint32_t kWorks = 1;
+  static constexpr uint32_t kRests = 0;
+  static constexpr uint32_t kLooks = 1;
   static constexpr uint64_t kIdle = WorkerCounts::kIdle;
   static constexpr uint64_t kIdleMask = WorkerCounts::kIdleMask;
   static constexpr uint64_t kSearching = WorkerCounts::kSearching;
@@ -880,7 +898,7 @@ class MiniScheduler : public Scenario {
       if (full && other.watched_full && ticks == other.watched_ticks) {
         other.watched_full = false;
         if (Goroutine* const g = other.queue.StealPrivate(w.queue)) {
-          w.queue.Push(g, false);
+          if (Goroutine* const next = w.queue.PushNext(g)) PushBack(w, next);
           return true;
         }
       }
@@ -892,9 +910,7 @@ class MiniScheduler : public Scenario {
 
   // --- around a blocking call
 
-  void Detach(Thread& self) {
-    Worker& w = *self.worker;
-    self.worker = nullptr;
+  void LetGo(Worker& w) {
     const bool busy = !w.queue.Empty();
     (void)GoIdle(w, kDetached, /*searching=*/false, /*may_watch=*/false);
     const uint64_t now = counts_.load(kSeqCst);
@@ -910,6 +926,53 @@ class MiniScheduler : public Scenario {
       if (&*workers_[i] != &w && !workers_[i]->queue.Empty()) return true;
     }
     return false;
+  }
+
+  void Lend(Worker& w, Thread& self) {
+    w.runner = -1;  // before the step, as in GoIdle()
+    w.lent.store(static_cast<uint32_t>(self.number) + 1, kSeqCst);
+    if (Is(Mutant::kNoLookAtGuard)) return;
+    if (guard_.load(kSeqCst) == kRests) guard_.exchange(kLooks, kSeqCst);
+  }
+
+  bool TakeBack(Worker& w, Thread& self) {
+    uint32_t borrower = static_cast<uint32_t>(self.number) + 1;
+    if (Is(Mutant::kTakeBackByStore)) {
+      if (w.lent.load(kSeqCst) != borrower) return false;
+      w.lent.store(0, kSeqCst);
+    } else if (!w.lent.compare_exchange(borrower, 0, kSeqCst)) {
+      return false;
+    }
+    RunsNow(w, self);
+    self.worker = &w;
+    return true;
+  }
+
+  // Never patient: it lets go whom it finds in a call. As it looks again and
+  // again, it is one who looks once for each step of somebody else's.
+  void RunGuard() {
+    bool looks = false;
+    while (!over_) {
+      bool calls = false;
+      for (int i = 0; i < workers_count_; ++i) {
+        Worker& w = *workers_[i];
+        uint32_t borrower = w.lent.load(kSeqCst);
+        if (borrower == 0) continue;
+        calls = true;
+        if (w.lent.compare_exchange(borrower, 0, kSeqCst)) LetGo(w);
+      }
+      if (!calls && looks) {
+        looks = false;
+        guard_.store(kRests, kSeqCst);
+        if (!Is(Mutant::kGuardRestsBlindly)) continue;  // one more look
+      }
+      if (calls) continue;
+      while (guard_.load(kSeqCst) == kRests) {
+        Step(StepKind::kSpin, &guard_);
+        if (over_) return;
+      }
+      looks = true;
+    }
   }
 
   // False: the goroutine is in a queue, and the thread has no worker.
@@ -976,13 +1039,22 @@ class MiniScheduler : public Scenario {
           g.ended = true;
           return Left::kForever;
         case 'B':
-        case 'N': {
+        case 'N':
+        case 'L':
+        case 'M': {
           Worker& own = *self.worker;
-          Detach(self);
-          if (letter == 'N') {
+          self.worker = nullptr;
+          const bool lend = letter == 'L' || letter == 'M';
+          if (lend) {
+            Lend(own, self);
+          } else {
+            LetGo(own);
+          }
+          if (letter == 'N' || letter == 'M') {
             g.blocked = true;
             return Left::kForever;
           }
+          if (lend && TakeBack(own, self)) break;
           if (!Attach(self, own, g)) return Left::kNoWorker;
           break;
         }
@@ -1002,12 +1074,16 @@ class MiniScheduler : public Scenario {
 
   // Somebody may compute on each worker; else one of them should have run it.
   void CheckNothingIsLeft(Explorer& explorer) {
-    if (idle_.word()->load() == 0) return;
+    bool free = idle_.word()->load() != 0;
+    for (int i = 0; i < workers_count_; ++i) {
+      free |= workers_[i]->lent.word()->load() != 0;
+    }
+    if (!free) return;
     for (std::size_t i = 0; i < spec_.goroutines.size(); ++i) {
       const Goroutine& g = *goroutines_[i];
       if (g.started && !g.ended && !g.blocked) {
         return explorer.Fail(absl::StrCat(
-            "goroutine ", i, " is left behind, and a worker is idle"));
+            "goroutine ", i, " is left behind, and a worker is idle or lent"));
       }
     }
   }
@@ -1048,6 +1124,7 @@ class MiniScheduler : public Scenario {
   Atomic<uint64_t> spares_;
   Atomic<uint64_t> next_home_;
   Atomic<uint64_t> clock_;
+  Atomic<uint32_t> guard_;
   std::optional<Worker> workers_[3];
   std::optional<Thread> threads_[kMaxParties];
   std::optional<Goroutine> goroutines_[8];
@@ -1094,6 +1171,24 @@ MiniSpec SendAgainstAttach() {
 }
 MiniSpec AttachToAnother() {
   return {"mini attach to another", {"Bb2", "c", ""}, "rd", 2, {"s01"}};
+}
+
+// A call was expected to be brief, and never returns: what waits must be run.
+MiniSpec LentForEver() {
+  return {.name = "mini push, lent for ever",
+          .goroutines = {"b1M", "", ""},
+          .workers = "r",
+          .spares = 1,
+          .senders = {"s02"},
+          .guard = true};
+}
+// It returns, and is taken back or was let go; then one that does not.
+MiniSpec LentTwice() {
+  return {.name = "mini push, lent twice",
+          .goroutines = {"b1LM", ""},
+          .workers = "r",
+          .spares = 2,
+          .guard = true};
 }
 
 MiniSpec With(Mutant mutant, MiniSpec spec) {
@@ -1155,6 +1250,11 @@ TEST(SchedulerModel, NothingIsLeftAroundABlockingCall) {
   CheckMini(AttachToAnother(), kMini);
 }
 
+TEST(SchedulerModel, NothingIsLeftWithALentWorker) {
+  CheckMini(LentForEver(), kMini);
+  CheckMini(LentTwice(), kMini);
+}
+
 TEST(SchedulerModel, LargerWorldsAtRandom) {
   for (const MiniSpec& spec :
        {MiniSpec{"mini blocking at random",
@@ -1162,6 +1262,11 @@ TEST(SchedulerModel, LargerWorldsAtRandom) {
                  "re",
                  3,
                  {"s05"}},
+        MiniSpec{.name = "mini lending at random",
+                 .goroutines = {"b1LLM", "Lb2", ""},
+                 .workers = "re",
+                 .spares = 3,
+                 .guard = true},
         MiniSpec{"mini sends at random",
                  {"b4c", "n5", "c", "b6n7", "", "", "", ""},
                  "sss",
@@ -1190,6 +1295,12 @@ TEST(SchedulerModel, MutantsOfBlockingAreCaught) {
   ExpectCaught(With(Mutant::kNoLookAtInbox, SendAgainstDetach()));
   ExpectCaught(With(Mutant::kLoadBeforePush, SendAgainstDetach()));
   ExpectCaught(With(Mutant::kAttachWithoutClaim, SendAgainstAttach()));
+}
+
+TEST(SchedulerModel, MutantsOfLendingAreCaught) {
+  ExpectCaught(With(Mutant::kNoLookAtGuard, LentForEver()));
+  ExpectCaught(With(Mutant::kGuardRestsBlindly, LentTwice()));
+  ExpectCaught(With(Mutant::kTakeBackByStore, LentTwice()));
 }
 
 // -----------------------------------------------------------------------------

@@ -130,6 +130,7 @@ void World::SetUp(Explorer& explorer) {
   Token::ResetCounts();
   internal::no_ring_seat = spec_.queue_only;
   internal::fresh_words = spec_.fresh;
+  internal::slots_are_looked_at = !spec_.hasty;
   if (spec_.owned_after >= 0) {
     internal::owned_after = static_cast<uint32_t>(spec_.owned_after);
     explorer.GiveMarks();

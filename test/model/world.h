@@ -102,6 +102,8 @@ struct WorldSpec {
   // many uses; or they are whoever's who comes first.
   int owned_after = -1;
   bool fresh = false;
+  // Nobody looks at a slot before he takes its ticket.
+  bool hasty = false;
 };
 
 class World : public Scenario {

@@ -150,8 +150,22 @@ TEST_F(RunQueueTest, StealsThePrivatePart) {
   EXPECT_TRUE(queue_.Empty());
 }
 
-// An owner that is inside keeps thieves out, and one who rotates is inside
-// until the end.
+// New ones stay new ones: newest first, in turns with those woken.
+TEST_F(RunQueueTest, StealsTheBacklogAsItIs) {
+  constexpr int kRing = static_cast<int>(Queue::kRing);
+  for (int i = 0; i < kRing + 2; ++i) queue_.Push(At(i), false);
+  for (int i = kRing + 2; i < kRing + 5; ++i) {
+    queue_.Push(At(i), false, /*fresh=*/true);
+  }
+  ASSERT_EQ(Number(queue_.StealPrivate(other_)), kRing + 4);
+  for (const int i : {kRing, kRing + 3, kRing + 1, kRing + 2}) {
+    EXPECT_EQ(Number(other_.Take()), i);
+  }
+  EXPECT_TRUE(other_.Empty());
+  for (int i = 0; i < kRing; ++i) ASSERT_EQ(Number(queue_.Take()), i);
+  EXPECT_TRUE(queue_.Empty());
+}
+
 // What was hidden is found by thieves, in its order.
 TEST_F(RunQueueTest, UnhidesTheBatch) {
   EXPECT_FALSE(queue_.Unhide());
@@ -174,6 +188,8 @@ TEST_F(RunQueueTest, UnhidesOnlyIntoAnEmptyRing) {
   for (int i = 0; i < 2; ++i) ASSERT_EQ(Number(queue_.Take()), i);
 }
 
+// An owner that is inside keeps thieves out, and one who rotates is inside
+// until the end.
 TEST_F(RunQueueTest, TheOwnerInsideRefuses) {
   queue_.Push(At(0), true);
   Item* const oldest = queue_.Rotate(At(1));

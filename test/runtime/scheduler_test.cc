@@ -20,6 +20,9 @@
 #include "chan/chan.h"
 #include "go/go.h"
 #include "gtest/gtest.h"
+#include "runtime/backoff.h"
+#include "runtime/clock.h"
+#include "runtime/contention.h"
 #include "runtime/random.h"
 #include "test/util/parked.h"
 #include "test/util/parties.h"
@@ -481,6 +484,93 @@ TEST(PairTest, LetsOtherWorkersSleep) {
   // Now and then one looks after them, the more often the slower they are.
   EXPECT_LT(GetSchedulerStats().wake_ups - before,
             static_cast<uint64_t>(n) / 200 + 50);
+}
+
+// -----------------------------------------------------------------------------
+// Workers that get in each other's way
+// -----------------------------------------------------------------------------
+
+// Another goroutine runs all the time; the caller's does what `lose` does, and
+// yields. True: its worker has rested after one of these times.
+bool RestsAfter(void (*lose)(), int times) {
+  const uint64_t before = GetSchedulerStats().rests;
+  std::atomic<bool> runs{false}, enough{false};
+  std::atomic<int64_t> ended{0};
+  Go([&] {
+    runs = true;
+    while (!enough) CpuRelax();
+    ++ended;
+  });
+  Go([&] {
+    SpinUntil([&] { return runs.load(); }, "the other one does not run");
+    for (int i = 0; i < times && GetSchedulerStats().rests == before; ++i) {
+      lose();
+      Yield();
+    }
+    enough = true;
+    ++ended;
+  });
+  WaitFor(ended, 2);
+  return GetSchedulerStats().rests > before;
+}
+
+void LoseAllTheTime() {
+  for (int i = 0; i < 64; ++i) ContentionPause();
+}
+void LoseNowAndThen() {
+  for (int i = 0; i < 6; ++i) ContentionPause();
+  const MonotonicNanos end = MonotonicNow() + 100'000;
+  while (MonotonicNow() < end) CpuRelax();
+}
+
+TEST(ContentionTest, WhoLosesAllTheTimeRests) {
+  const Workers two(2);
+  EXPECT_TRUE(RestsAfter(&LoseAllTheTime, 100'000));
+}
+
+TEST(ContentionTest, WhoLosesNowAndThenDoesNotRest) {
+  const Workers two(2);
+  EXPECT_FALSE(RestsAfter(&LoseNowAndThen, 100));
+}
+
+TEST(ContentionTest, WhoIsAloneDoesNotRest) {
+  const Workers one(1);
+  SpinUntil([] { return GetSchedulerStats().workers == 1; },
+            "the others do not retire");
+  const uint64_t before = GetSchedulerStats().rests;
+  std::atomic<int64_t> ended{0};
+  Go([&ended] {
+    for (int i = 0; i < 10; ++i) {
+      LoseAllTheTime();
+      Yield();
+    }
+    ++ended;
+  });
+  WaitFor(ended, 1);
+  EXPECT_EQ(GetSchedulerStats().rests, before);
+}
+
+// Whoever rests while they are at it, as they often do.
+TEST(ContentionTest, ManyOnOneChannelLoseNothing) {
+  const Workers two(2);
+  const int64_t n = Scaled(200'000);
+  constexpr int kEach = 64;
+  const Chan<int64_t> shared = MakeChan<int64_t>(128);
+  std::atomic<int64_t> sum{0}, ended{0};
+  for (int k = 0; k < kEach; ++k) {
+    Go([&, k] {
+      for (int64_t i = k; i < n; i += kEach) shared.Send(i);
+      ++ended;
+    });
+    Go([&, k] {
+      int64_t mine = 0;
+      for (int64_t i = k; i < n; i += kEach) mine += shared.Recv().value;
+      sum += mine;
+      ++ended;
+    });
+  }
+  WaitFor(ended, 2 * kEach);
+  EXPECT_EQ(sum, n * (n - 1) / 2);
 }
 
 }  // namespace

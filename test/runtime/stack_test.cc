@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstdint>
 #include <cstdlib>
@@ -436,6 +437,34 @@ TEST(StackMemoryTest, SparseUseGivesItsMemoryBack) {
   const uint64_t made = GetStackStats().stacks;
   FreeAll(AllocateMany(n));
   EXPECT_EQ(GetStackStats().stacks, made);
+}
+
+// A sweep took the whole pool apart, and who wanted a stack meanwhile made one.
+TEST(StackMemoryTest, WhoSweepsDoesNotKeepThePool) {
+  constexpr std::size_t kMany = 1000;
+  const auto use = [] { FreeAll(AllocateMany(kMany)); };
+  use();
+  const uint64_t before = GetStackStats().stacks;
+  std::atomic<bool> over{false};
+  std::thread sweeper([&] {
+    // So many faults call for a sweep.
+    const std::size_t bytes = 5 * before * Page();
+    for (int i = 0; i < 10; ++i) {
+      void* const memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                                MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+      if (memory == MAP_FAILED) std::abort();
+      for (std::size_t at = 0; at < bytes; at += Page()) {
+        static_cast<volatile char*>(memory)[at] = 1;
+      }
+      munmap(memory, bytes);
+      Stack::TrimCache();
+    }
+    over = true;
+  });
+  while (!over) use();
+  sweeper.join();
+  // A batch may be in its hands.
+  EXPECT_LE(GetStackStats().stacks, before + 2 * 64);
 }
 #endif
 

@@ -113,7 +113,7 @@ TEST(TimerQueueTest, FiresWhatIsDueInOrderOfDeadlines) {
   EXPECT_EQ(queue.RunDue(1000), 1u);
   EXPECT_EQ(out, "abc");
   EXPECT_EQ(queue.NextDeadline(), kNever);
-  EXPECT_FALSE(AnyPendingTimers());
+  EXPECT_EQ(FindTimerThatWakes(1), TimersLeft::kNoneWakes);
 }
 
 TEST(TimerQueueTest, AStoppedTimerIsNoReasonToWakeUp) {

@@ -315,24 +315,18 @@ class Helper {
   }
   bool Reached(int n) const { return ended_ || done_ >= n; }
   bool ended() const { return ended_; }
-  // Spins for so long that it is certainly waiting for somebody.
+  // Spins so often in one operation that it is certainly waiting for somebody.
   const void* StuckAt() const { return stuck_at_; }
 
  private:
   static void Step(StepKind kind, const void* address) {
     Helper& self = *current_;
-    if (kind != StepKind::kSpin) {
-      // A spinner looks at the word between two rounds; only another address is
-      // progress.
-      if (address != self.spin_address_) {
-        self.spin_address_ = nullptr;
-        self.spins_ = 0;
-        self.stuck_at_ = nullptr;
-      }
-      return;
+    if (kind != StepKind::kSpin) return;
+    if (self.done_ != self.spins_in_) {
+      self.spins_in_ = self.done_;
+      self.spins_ = 0;
+      self.stuck_at_ = nullptr;
     }
-    if (address != self.spin_address_) self.spins_ = 0;
-    self.spin_address_ = address;
     if (++self.spins_ > 200) self.stuck_at_ = address;
   }
 
@@ -341,8 +335,8 @@ class Helper {
   std::atomic<int> done_{0};
   std::atomic<bool> ended_{false};
   std::atomic<const void*> stuck_at_{nullptr};
-  const void* spin_address_ = nullptr;
-  int spins_ = 0;
+  int spins_ = 0;     // in one operation,
+  int spins_in_ = 0;  // the one after so many
 };
 
 // --- from where it starts

@@ -9,6 +9,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -534,6 +535,80 @@ func rounds(r *run) {
 	r.check(sum == rounds*parties*(parties-1)/2, "who took part")
 }
 
+// 8 goroutines make system calls that take no time.
+func briefCalls(r *run) {
+	var calls [8]int64
+	parent := uintptr(syscall.Getppid())
+	var wg sync.WaitGroup
+	r.begin()
+	for k := range 8 {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			for range r.share(int64(k), 8) {
+				// Getppid() does not tell the scheduler; other calls do.
+				if id, _, _ := syscall.Syscall(syscall.SYS_GETPPID, 0, 0, 0); id == parent {
+					calls[k]++
+				}
+			}
+		}()
+	}
+	wg.Wait()
+	r.end()
+	var sum int64
+	for _, count := range calls {
+		sum += count
+	}
+	r.check(sum == r.n, "the number of calls")
+}
+
+// 64 goroutines take one of 16 buffers and give it back.
+func freeList(r *run) {
+	const parties = 64
+	free := make(chan int64, 16)
+	for i := range int64(16) {
+		free <- i
+	}
+	var wg sync.WaitGroup
+	r.begin()
+	for k := range int64(parties) {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			for range r.share(k, parties) {
+				free <- <-free
+			}
+		}()
+	}
+	wg.Wait()
+	r.end()
+	var sum int64
+	for range 16 {
+		sum += <-free
+	}
+	r.check(sum == 15*16/2, "the buffers")
+}
+
+// A send on a closed channel, whose panic is recovered.
+func panics(r *run) {
+	closed := make(chan int64)
+	close(closed)
+	var caught int64
+	r.begin()
+	for i := range r.n {
+		func() {
+			defer func() {
+				if recover() != nil {
+					caught++
+				}
+			}()
+			closed <- i
+		}()
+	}
+	r.end()
+	r.check(caught == r.n, "the number of panics")
+}
+
 var wholeProgramWorkloads = []workload{
 	{name: "merge_sort", n: 1_000_000, run: mergeSort},
 	{name: "fib_tree", n: 24, run: fibTree},
@@ -548,4 +623,7 @@ var wholeProgramWorkloads = []workload{
 	{name: "map_owner", n: 1_000_000, run: mapOwner},
 	{name: "call_with_limit", n: 500_000, run: callWithLimit},
 	{name: "rounds_64", n: 1_000_000, run: rounds},
+	{name: "brief_calls_8", n: 1_000_000, run: briefCalls},
+	{name: "free_list_64", n: 2_000_000, run: freeList},
+	{name: "panics", n: 200_000, run: panics},
 }
