@@ -14,6 +14,7 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -663,23 +664,26 @@ TYPED_TEST(SwitchTest, SignalsDuringSwitches) {
 struct ThreadNumberTag {};
 using ThreadNumber = ThreadLocal<ThreadNumberTag, int>;
 
+// Where other processes compute on all processors a hop takes a millisecond.
 TYPED_TEST(SwitchTest, MigratesBetweenThreads) {
   constexpr int kHops = 100'000;
+  const auto enough = std::chrono::steady_clock::now() + std::chrono::seconds(2);
   int hops = 0;
   intptr_t wrong = 0;
   Fiber<TypeParam> fiber([&](Fiber<TypeParam>& self, void* carried) {
     std::array<int, 16> local{};
     for (; hops < kHops; ++hops) {
+      if (hops >= 100 && std::chrono::steady_clock::now() > enough) break;
       wrong += Number(carried) != hops % 2;
       local[hops % 16] += 1;
       carried = self.Suspend();
     }
     int sum = 0;
     for (int l : local) sum += l;
-    EXPECT_EQ(sum, kHops);
+    EXPECT_EQ(sum, hops);
   });
   RunOnTwoThreads(fiber);
-  EXPECT_EQ(hops, kHops);
+  EXPECT_GE(hops, 100);
   EXPECT_EQ(wrong, 0);
 }
 
