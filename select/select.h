@@ -83,8 +83,7 @@ template <internal::AnyChannel Ch, internal::HandlerArg Handler>
     const SourceLocation& site = SourceLocation::current()) {
   internal::CheckReceives<Ch>();
   return internal::RecvCaseOf<internal::ElementOf<Ch>, internal::Kept<Handler>>(
-      internal::ChannelRef(std::forward<Ch>(ch)),
-      std::forward<Handler>(handler), site);
+      std::forward<Ch>(ch), std::forward<Handler>(handler), site);
 }
 template <internal::AnyChannel Ch>
 [[nodiscard]] auto RecvCase(
@@ -92,15 +91,15 @@ template <internal::AnyChannel Ch>
     bool* ok = nullptr,
     const SourceLocation& site = SourceLocation::current()) {
   internal::CheckReceives<Ch>();
-  return internal::RecvToCaseOf<internal::ElementOf<Ch>>(
-      internal::ChannelRef(std::forward<Ch>(ch)), value, ok, site);
+  return internal::RecvToCaseOf<internal::ElementOf<Ch>>(std::forward<Ch>(ch),
+                                                         value, ok, site);
 }
 template <internal::AnyChannel Ch>
 [[nodiscard]] auto RecvCase(
     Ch&& ch, const SourceLocation& site = SourceLocation::current()) {
   internal::CheckReceives<Ch>();
   return internal::RecvCaseOf<internal::ElementOf<Ch>, internal::NoHandler>(
-      internal::ChannelRef(std::forward<Ch>(ch)), {}, site);
+      std::forward<Ch>(ch), {}, site);
 }
 
 // SendCase()
@@ -115,7 +114,7 @@ template <internal::AnyChannel Ch, typename V = internal::ElementOf<Ch>,
   internal::CheckSends<Ch>();
   using T = internal::ElementOf<Ch>;
   return internal::SendCaseOf<T, internal::Sent<T, V>, internal::Kept<Handler>>(
-      internal::ChannelRef(std::forward<Ch>(ch)), std::forward<V>(value),
+      std::forward<Ch>(ch), std::forward<V>(value),
       std::forward<Handler>(handler), site);
 }
 template <internal::AnyChannel Ch, typename V = internal::ElementOf<Ch>>
@@ -125,8 +124,8 @@ template <internal::AnyChannel Ch, typename V = internal::ElementOf<Ch>>
   internal::CheckSends<Ch>();
   using T = internal::ElementOf<Ch>;
   return internal::SendCaseOf<T, internal::Sent<T, V>, internal::NoHandler>(
-      internal::ChannelRef(std::forward<Ch>(ch)), std::forward<V>(value),
-      internal::NoHandler(), site);
+      std::forward<Ch>(ch), std::forward<V>(value), internal::NoHandler(),
+      site);
 }
 
 // SendFrom()
@@ -141,8 +140,7 @@ template <internal::AnyChannel Ch, internal::HandlerArg Handler>
   using T = internal::ElementOf<Ch>;
   return internal::SendCaseOf<T, internal::SentFrom<T>,
                               internal::Kept<Handler>>(
-      internal::ChannelRef(std::forward<Ch>(ch)), value,
-      std::forward<Handler>(handler), site);
+      std::forward<Ch>(ch), value, std::forward<Handler>(handler), site);
 }
 template <internal::AnyChannel Ch>
 [[nodiscard]] auto SendFrom(
@@ -160,8 +158,7 @@ template <internal::HandlerArg Handler>
     const Context& ctx, Handler&& handler,
     const SourceLocation& site = SourceLocation::current()) {
   return internal::DoneCaseOf<internal::Kept<Handler>>(
-      internal::ChannelRef(internal::ContextAccess::Done(ctx)),
-      std::forward<Handler>(handler), site);
+      internal::ContextAccess::Done(ctx), std::forward<Handler>(handler), site);
 }
 [[nodiscard]] inline auto DoneCase(
     const Context& ctx,

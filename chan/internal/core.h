@@ -152,14 +152,14 @@ class alignas(runtime::kCacheLine) Core {
   // The state, both halves if `exact`; and does it say that a party going in
   // direction `dir` finds nothing to do? False also if that is not plain from
   // the low word: then try.
-  Word Look(bool exact) const {
+  [[gnu::always_inline]] Word Look(bool exact) const {
     if (!exact) return Word(state_.PeekLo(), 0);
     state_.Enter();
     return state_.ReadExact();
   }
   // After Look(false): its low half.
   uint64_t LookAgain() const { return state_.PeekLoAgain(); }
-  bool IsIdleFor(Dir dir, const Word& word) const {
+  [[gnu::always_inline]] bool IsIdleFor(Dir dir, const Word& word) const {
     if (word.busy() || word.closed()) return false;
     if (capacity_ == 0) return !word.taken() || !word.seat().Serves(dir);
     return word.size() == (dir == Dir::kSend ? capacity_ : 0);

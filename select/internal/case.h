@@ -57,7 +57,9 @@ struct Watched {
     return {core, dir, core == nullptr ? What::kNever : What::kChannel};
   }
 
-  bool LooksIdle() const { return core->IsIdleFor(dir, core->Look(false)); }
+  [[gnu::always_inline]] bool LooksIdle() const {
+    return core->IsIdleFor(dir, core->Look(false));
+  }
   // Is it not ready, for sure? `*seen`: the low word that says so, if there is
   // a channel. And is that the same still?
   bool SeesIdle(uint64_t* seen) const {

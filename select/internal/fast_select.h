@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
+#include <utility>
 
 #include "runtime/park.h"
 #include "runtime/random.h"
@@ -20,11 +21,30 @@
 
 namespace gochan::internal {
 
-// What TryTyped() came to.
-struct Tried {
-  std::size_t chosen = kNoCase;  // it is over: this case has run
-  Outcome outcome = Outcome::kDone;
-  bool polled = false;  // else: no case was ready, each at a moment of its own
+// What TryTyped() came to. One word, put together in a register: what is stored
+// in pieces cannot be loaded as one soon after.
+class Tried {
+ public:
+  // It is over: this case has run.
+  static Tried Chose(unsigned k, Outcome outcome) {
+    return Tried(k << 8 | static_cast<unsigned>(outcome));
+  }
+  // No case was ready, each at a moment of its own.
+  static Tried Polled() { return Tried(kPolled); }
+  // The selector knows.
+  static Tried Unknown() { return Tried(kUnknown); }
+
+  bool over() const { return bits_ < kPolled; }
+  bool polled() const { return bits_ == kPolled; }
+  std::size_t chosen() const { return bits_ >> 8; }
+  Outcome outcome() const { return static_cast<Outcome>(bits_ & 0xff); }
+
+ private:
+  explicit Tried(unsigned bits) : bits_(bits) {}
+  static constexpr unsigned kPolled = 1u << 30;
+  static constexpr unsigned kUnknown = 1u << 31;
+
+  unsigned bits_;
 };
 
 // More cases than this, or others than these, go to the selector at once.
@@ -69,23 +89,33 @@ inline int AnyBit(uint32_t bits, runtime::Random& random) {
   return std::countr_zero(bits);
 }
 
+// What was seen of the cases.
+struct Looks {
+  [[gnu::always_inline]] void At(const Watched& watched, uint32_t bit) {
+    if (watched.what == Watched::What::kUnknown) unknown = true;
+    if (watched.what != Watched::What::kChannel) return;
+    may_wait = true;
+    if (!watched.LooksIdle()) ready |= bit;
+  }
+
+  uint32_t ready = 0;     // a bit for each that is not idle, for sure
+  bool may_wait = false;  // for a channel
+  bool unknown = false;   // of some only the selector knows
+};
+
 // First each case is looked at, as written, so that the processor can foresee
 // what it finds; then those that looked ready are tried, in random order or as
 // written. Not inlined: it is called once, and what it saves is the rest.
 template <Order kOrder, typename... Cases>
 [[gnu::noinline]] Tried TryTyped(Cases&... cases) {
-  constexpr std::size_t kCases = sizeof...(Cases);
-  const Watched watched[kCases] = {cases.Watch()...};
-  bool may_wait = false;  // for a channel
-  uint32_t ready = 0;     // bit by case
-  for (std::size_t i = 0; i < kCases; ++i) {
-    if (watched[i].what == Watched::What::kUnknown) return {};
-    if (watched[i].what != Watched::What::kChannel) continue;
-    may_wait = true;
-    if (!watched[i].LooksIdle()) ready |= 1u << i;
-  }
+  Looks looks;
+  [&]<std::size_t... kI>(std::index_sequence<kI...>) {
+    (looks.At(cases.Watch(), 1u << kI), ...);
+  }(std::index_sequence_for<Cases...>());
+  if (looks.unknown) return Tried::Unknown();
+  uint32_t ready = looks.ready;
   runtime::Party* const party = runtime::CurrentPartyOrNull();
-  if (party == nullptr) return {};
+  if (party == nullptr) return Tried::Unknown();
   while (ready != 0) {
     const int k = kOrder == Order::kRandom ? AnyBit(ready, party->random)
                                            : std::countr_zero(ready);
@@ -94,10 +124,11 @@ template <Order kOrder, typename... Cases>
     int i = 0;
     (void)(... || (i++ == k && (outcome = cases.Try(), true)));
     if (outcome != Outcome::kWouldBlock) {
-      return {.chosen = static_cast<std::size_t>(k), .outcome = outcome};
+      return Tried::Chose(static_cast<unsigned>(k), outcome);
     }
   }
-  return {.polled = !kHasDefault<Cases...> && may_wait};
+  return !kHasDefault<Cases...> && looks.may_wait ? Tried::Polled()
+                                                  : Tried::Unknown();
 }
 
 // Runs the select; the caller finishes the case that is returned, which came to
@@ -113,11 +144,11 @@ template <Order kOrder, typename... Cases>
       if (chosen != kNoCase) return chosen;
     }
     const Tried tried = TryTyped<kOrder>(cases...);
-    if (tried.chosen != kNoCase) {
-      outcome = tried.outcome;
-      return tried.chosen;
+    if (tried.over()) {
+      outcome = tried.outcome();
+      return tried.chosen();
     }
-    polled = tried.polled;
+    polled = tried.polled();
   }
   Case bound[sizeof...(Cases)] = {cases.Bind()...};
   SelectFrame frame;

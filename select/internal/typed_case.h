@@ -143,7 +143,8 @@ struct OwnedCase {
 
 // What every typed case offers: Bind() says what is to be done, Finish() does
 // what remains of the chosen one (deliver the value, run the handler), Own()
-// moves what it refers to into itself. For fast_select.h: Watch() says what its
+// moves what it refers to into itself. `ch`: a handle, of which it makes its
+// ChannelRef in place. For fast_select.h: Watch() says what its
 // readiness depends on, Try() does it if it is ready.
 
 // A receive whose value goes to a handler.
@@ -152,8 +153,9 @@ class RecvCaseOf {
  public:
   using Element = T;
 
-  RecvCaseOf(ChannelRef ch, Handler handler, const SourceLocation& site)
-      : ch_(std::move(ch)),
+  template <typename Ch>
+  RecvCaseOf(Ch&& ch, Handler handler, const SourceLocation& site)
+      : ch_(std::forward<Ch>(ch)),
         handler_(std::forward<Handler>(handler)),
         site_(site) {}
 
@@ -226,8 +228,9 @@ class RecvToCaseOf {
  public:
   using Element = T;
 
-  RecvToCaseOf(ChannelRef ch, T* value, bool* ok, const SourceLocation& site)
-      : ch_(std::move(ch)), value_(value), ok_(ok), site_(site) {
+  template <typename Ch>
+  RecvToCaseOf(Ch&& ch, T* value, bool* ok, const SourceLocation& site)
+      : ch_(std::forward<Ch>(ch)), value_(value), ok_(ok), site_(site) {
     if (value == nullptr) RaiseNilPointer();
   }
 
@@ -327,10 +330,9 @@ class SendCaseOf {
  public:
   using Element = T;
 
-  template <typename V>
-  SendCaseOf(ChannelRef ch, V&& value, Handler handler,
-             const SourceLocation& site)
-      : ch_(std::move(ch)),
+  template <typename Ch, typename V>
+  SendCaseOf(Ch&& ch, V&& value, Handler handler, const SourceLocation& site)
+      : ch_(std::forward<Ch>(ch)),
         value_(std::forward<V>(value)),
         handler_(std::forward<Handler>(handler)),
         site_(site) {}
@@ -383,10 +385,8 @@ class SendCaseOf {
 template <typename Handler>
 class DoneCaseOf {
  public:
-  DoneCaseOf(ChannelRef ch, Handler handler, const SourceLocation& site)
-      : ch_(std::move(ch)),
-        handler_(std::forward<Handler>(handler)),
-        site_(site) {}
+  DoneCaseOf(Core* ch, Handler handler, const SourceLocation& site)
+      : ch_(ch), handler_(std::forward<Handler>(handler)), site_(site) {}
 
   Case Bind() {
     return Case(Case::Kind::kRecv, ch_.get(), &room_, nullptr, site_);

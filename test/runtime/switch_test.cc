@@ -667,7 +667,8 @@ using ThreadNumber = ThreadLocal<ThreadNumberTag, int>;
 // Where other processes compute on all processors a hop takes a millisecond.
 TYPED_TEST(SwitchTest, MigratesBetweenThreads) {
   constexpr int kHops = 100'000;
-  const auto enough = std::chrono::steady_clock::now() + std::chrono::seconds(2);
+  const auto enough =
+      std::chrono::steady_clock::now() + std::chrono::seconds(2);
   int hops = 0;
   intptr_t wrong = 0;
   Fiber<TypeParam> fiber([&](Fiber<TypeParam>& self, void* carried) {
