@@ -64,7 +64,7 @@ namespace internal {
 class FuncTimer {
  public:
   static FuncTimer* Make(MonotonicNanos deadline,
-                         absl::AnyInvocable<void()> fn) {
+                         absl::AnyInvocable<void()>&& fn) {
     auto* const made = new FuncTimer(deadline, std::move(fn));
     made->Follow();
     return made;
@@ -116,7 +116,7 @@ class FuncTimer {
   static constexpr uint32_t kArmed = uint32_t{1} << 31;
   static constexpr bool IsArmed(uint32_t word) { return (word & kArmed) != 0; }
 
-  FuncTimer(MonotonicNanos deadline, absl::AnyInvocable<void()> fn)
+  FuncTimer(MonotonicNanos deadline, absl::AnyInvocable<void()>&& fn)
       : fn_(std::move(fn)) {
     timer_.due().Init({0, deadline});
   }

@@ -641,7 +641,7 @@ class Stopper {
 
 class AfterFuncNode final : public Stopper, public Child {
  public:
-  explicit AfterFuncNode(absl::AnyInvocable<void()> fn)
+  explicit AfterFuncNode(absl::AnyInvocable<void()>&& fn)
       : Child(Kind::kAfterFunc), fn_(std::move(fn)) {}
 
   // By the maker, once. May throw std::bad_alloc.
