@@ -29,6 +29,7 @@
 #include "runtime/scheduler_state.h"
 #include "runtime/spawn.h"
 #include "runtime/stack.h"
+#include "runtime/stack_overflow.h"
 
 namespace gochan::runtime {
 

@@ -5,12 +5,10 @@
 
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #if defined(__linux__)
-#include <sys/auxv.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -42,7 +40,7 @@
 
 namespace gochan::runtime {
 
-using stack_internal::FindGuard;
+using stack_internal::Say;
 
 namespace {
 
@@ -64,16 +62,6 @@ void Count(Atomic<uint64_t>& statistic, uint64_t n = 1) {
 std::size_t PageSize() {
   static const auto size = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
   return size;
-}
-
-// With write(2): also called where stdio's locks may be held.
-void Say(std::string_view text) {
-  while (!text.empty()) {
-    const ssize_t n = write(STDERR_FILENO, text.data(), text.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return;
-    text.remove_prefix(static_cast<std::size_t>(n));
-  }
 }
 
 // nullptr if there is no address space, or too many mappings.
@@ -582,8 +570,6 @@ struct ThreadState {
   uint32_t capacity = 0;  // 0: has not registered for its end
   uint32_t shard = 0;
   uint32_t ids[kCached] = {};  // the last one was used most recently
-  void* signal_stack = nullptr;
-  std::size_t signal_stack_bytes = 0;
 };
 constinit thread_local ThreadState thread_state;
 
@@ -594,16 +580,6 @@ void LeaveThread(void* arg) {
     PushBatch(self.shard, self.ids + i, std::min(kBatch, self.count - i));
   }
   self.count = self.capacity = 0;
-  if (self.signal_stack != nullptr) {
-    stack_t current{};
-    sigaltstack(nullptr, &current);
-    if (current.ss_sp == self.signal_stack) {
-      current.ss_flags = SS_DISABLE;
-      sigaltstack(&current, nullptr);
-      munmap(self.signal_stack, self.signal_stack_bytes);
-    }
-    self.signal_stack = nullptr;
-  }
 }
 
 // A pthread key, as for parties (park.cc): later destructors may still free
@@ -713,144 +689,8 @@ StackStats GetStackStats() {
 }
 
 // -----------------------------------------------------------------------------
-// Overflow
+// For onlookers, and the rest
 // -----------------------------------------------------------------------------
-
-namespace {
-
-constinit Atomic<DescribeOverflow> describe_overflow{nullptr};
-
-// The handlers before ours. Written before ours is installed, then constant.
-struct Previous {
-  int signal;
-  struct sigaction action;
-};
-constinit Previous previous[] = {{SIGSEGV, {}}, {SIGBUS, {}}};
-
-// Linux reports a guard with SIGSEGV, other systems with SIGBUS.
-#if defined(__linux__)
-constexpr int kSignals = 1;
-#else
-constexpr int kSignals = 2;
-#endif
-
-// Text in a fixed buffer: nothing else is safe in a signal handler.
-class Line {
- public:
-  Line& Add(std::string_view text) {
-    for (char c : text) {
-      if (length_ < sizeof(text_)) text_[length_++] = c;
-    }
-    return *this;
-  }
-  Line& Add(uint64_t value, unsigned base) {
-    char digits[20];
-    std::size_t n = 0;
-    do {
-      digits[n++] = "0123456789abcdef"[value % base];
-      value /= base;
-    } while (value != 0);
-    while (n != 0) Add({&digits[--n], 1});
-    return *this;
-  }
-  void Print() const { Say({text_, length_}); }
-
- private:
-  char text_[256];
-  std::size_t length_ = 0;
-};
-
-[[noreturn]] void Die(const void* address, const Stack& stack) {
-  static constinit Atomic<uint8_t> dying{0};
-  // Relaxed: one thread reports, those that overflow meanwhile wait for the
-  // end.
-  if (dying.exchange(1, std::memory_order_relaxed) != 0) {
-    for (;;) pause();
-  }
-  const auto number = [](const void* p) {
-    return uint64_t{reinterpret_cast<uintptr_t>(p)};
-  };
-  Line()
-      .Add("gochan: goroutine stack overflow: 0x")
-      .Add(number(address), 16)
-      .Add(" is below the stack 0x")
-      .Add(number(stack.limit()), 16)
-      .Add("-0x")
-      .Add(number(stack.top()), 16)
-      .Add(" (")
-      .Add(stack.size >> 10, 10)
-      .Add(" KiB)\n")
-      .Print();
-  // D1 acquire: what the hook relies on; pairs with D1 in
-  // SetDescribeOverflow().
-  const DescribeOverflow describe =
-      describe_overflow.load(std::memory_order_acquire);
-  if (describe != nullptr) describe(STDERR_FILENO, stack);
-  std::abort();
-}
-
-// Acts as if `action` had been installed and ours had not, except that we are
-// on the alternate stack.
-void PassOn(const struct sigaction& action, int signal, siginfo_t* info,
-            void* context) {
-  const bool sent = info->si_code <= 0;  // by kill(2) and the like
-  const bool handled =
-      (action.sa_flags & SA_SIGINFO) != 0 ||
-      (action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN);
-  if (!handled) {
-    if (sent && action.sa_handler == SIG_IGN) return;
-    // The instruction that faulted runs again, and the kernel ends the process
-    // there; a signal that was sent has to be sent again.
-    struct sigaction fallback{};
-    fallback.sa_handler = SIG_DFL;
-    sigaction(signal, &fallback, nullptr);
-    if (sent) raise(signal);
-    return;
-  }
-  if ((action.sa_flags & SA_RESETHAND) != 0) {
-    struct sigaction fallback{};
-    fallback.sa_handler = SIG_DFL;
-    sigaction(signal, &fallback, nullptr);
-  }
-  // The kernel restores the mask on return.
-  pthread_sigmask(SIG_BLOCK, &action.sa_mask, nullptr);
-  if ((action.sa_flags & SA_NODEFER) != 0) {
-    sigset_t self;
-    sigemptyset(&self);
-    sigaddset(&self, signal);
-    pthread_sigmask(SIG_UNBLOCK, &self, nullptr);
-  }
-  if ((action.sa_flags & SA_SIGINFO) != 0) {
-    action.sa_sigaction(signal, info, context);
-  } else {
-    action.sa_handler(signal);
-  }
-}
-
-void HandleFault(int signal, siginfo_t* info, void* context) {
-  const int saved_errno = errno;
-  Stack stack;
-  if (info->si_code > 0 && FindGuard(info->si_addr, &stack)) {
-    Die(info->si_addr, stack);
-  }
-  for (int i = 0; i < kSignals; ++i) {
-    if (previous[i].signal == signal) {
-      PassOn(previous[i].action, signal, info, context);
-    }
-  }
-  errno = saved_errno;
-}
-
-std::size_t SignalStackSize() {
-  // Room for the handlers before ours too: a sanitizer's symbolizes.
-  std::size_t size = std::size_t{64} << 10;
-#if defined(__linux__) && defined(AT_MINSIGSTKSZ)
-  size += getauxval(AT_MINSIGSTKSZ);  // wide vector registers
-#endif
-  return (size + PageSize() - 1) & ~(PageSize() - 1);
-}
-
-}  // namespace
 
 bool stack_internal::FindGuard(const void* address, Stack* stack) {
   const auto* const byte = static_cast<const char*>(address);
@@ -883,50 +723,13 @@ void stack_internal::ForceGuardForTest(StackGuard guard, int64_t mappings) {
   guard_form.store(guard, std::memory_order_release);  // G1
 }
 
-void SetDescribeOverflow(DescribeOverflow hook) {
-  // D1 release: what the hook relies on; pairs with D1 in Die().
-  describe_overflow.store(hook, std::memory_order_release);
-}
-
-void InstallOverflowHandler() {
-  static const bool installed = [] {
-    PageSize();  // not first asked for in the handler
-    for (int i = 0; i < kSignals; ++i) {
-      struct sigaction ours{};
-      ours.sa_sigaction = &HandleFault;
-      ours.sa_flags = SA_SIGINFO | SA_ONSTACK;
-      sigemptyset(&ours.sa_mask);
-      // Asked for beforehand: ours may run as soon as it is there.
-      sigaction(previous[i].signal, nullptr, &previous[i].action);
-      sigaction(previous[i].signal, &ours, nullptr);
-    }
-    return true;
-  }();
-  static_cast<void>(installed);
-}
-
-void AttachOverflowStack() {
-  ThreadState& self = thread_state;
-  stack_t current{};
-  // Somebody else's (a sanitizer's, a language runtime's) is as good.
-  if (sigaltstack(nullptr, &current) != 0 ||
-      (current.ss_flags & SS_DISABLE) == 0) {
-    return;
+void stack_internal::Say(std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t n = write(STDERR_FILENO, text.data(), text.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return;
+    text.remove_prefix(static_cast<std::size_t>(n));
   }
-  if (self.signal_stack == nullptr) {
-    const std::size_t bytes = SignalStackSize();
-    void* const begin = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
-                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-    // Without one an overflow still ends the process, only without a word.
-    if (begin == MAP_FAILED) return;
-    self.signal_stack = begin;
-    self.signal_stack_bytes = bytes;
-    RegisterThread(self);
-  }
-  stack_t ours{};
-  ours.ss_sp = self.signal_stack;
-  ours.ss_size = self.signal_stack_bytes;
-  sigaltstack(&ours, nullptr);
 }
 
 }  // namespace gochan::runtime

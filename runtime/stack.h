@@ -7,8 +7,6 @@
 //   Stack::Allocate(size)    one from the pool, or a new one
 //   Stack::Free(stack)       back into the pool; shrinks it if it was deep
 //   stack.ReserveTop(n, a)   room for the control block in the first page
-//   InstallOverflowHandler() once per process: overflow is told, then abort
-//   AttachOverflowStack()    once per thread that runs goroutines
 //
 //   const Stack stack = Stack::Allocate();
 //   void* control = stack.ReserveTop(sizeof(Control), alignof(Control));
@@ -27,6 +25,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 
 namespace gochan::runtime {
 
@@ -95,25 +94,6 @@ void ForEachStackArea(void (*found)(const char* begin, std::size_t bytes,
                       void* arg);
 
 // -----------------------------------------------------------------------------
-// Overflow
-// -----------------------------------------------------------------------------
-
-// Takes over SIGSEGV (where guards raise it, SIGBUS). A fault in the guard of
-// one of our stacks prints "goroutine stack overflow" and what the hook has to
-// say, then aborts; every other one goes to the handler that was there before.
-// Thread-safe; later calls do nothing.
-void InstallOverflowHandler();
-
-// Gives the calling thread an alternate signal stack until it ends, unless it
-// has one already: a handler cannot run on the stack that has overflowed.
-void AttachOverflowStack();
-
-// Describes who ran on `stack`. Called in a signal handler: only
-// async-signal-safe functions, no locks. nullptr: nobody knows.
-using DescribeOverflow = void (*)(int fd, const Stack& stack);
-void SetDescribeOverflow(DescribeOverflow hook);
-
-// -----------------------------------------------------------------------------
 // How stacks are guarded
 // -----------------------------------------------------------------------------
 
@@ -135,6 +115,9 @@ void ForceGuardForTest(StackGuard guard, int64_t mappings = 0);
 // The stack in whose guard `address` lies: true and fills `stack` in.
 // Async-signal-safe.
 bool FindGuard(const void* address, Stack* stack);
+
+// On standard error, by write(2): where stdio's locks may be held.
+void Say(std::string_view text);
 
 }  // namespace stack_internal
 
