@@ -118,16 +118,20 @@ class Slot {
     return *reinterpret_cast<runtime::Atomic<uint32_t>*>(address_);
   }
   void Await(uint32_t turn_of_ticket, HeldUp& held_up) const {
-    if (Look() != turn_of_ticket) [[unlikely]]
-      AwaitSlow(turn_of_ticket, held_up);
+    if (Look() != turn_of_ticket) [[unlikely]] {
+      AwaitSlow(turn(), turn_of_ticket, ticket_, held_up);
+    }
   }
-  [[gnu::noinline]] void AwaitSlow(uint32_t turn_of_ticket,
-                                   HeldUp& held_up) const {
+  // No member: the view stays in registers.
+  [[gnu::noinline]] static void AwaitSlow(const runtime::Atomic<uint32_t>& turn,
+                                          uint32_t turn_of_ticket,
+                                          uint32_t ticket, HeldUp& held_up) {
     runtime::Backoff backoff;
     do {
-      Wait(backoff);
-      if (backoff.IsLong()) held_up.Note(ticket_);
-    } while (Look() != turn_of_ticket);
+      backoff.Wait(&turn);
+      if (backoff.IsLong()) held_up.Note(ticket);
+      // R1 acquire, as in Look().
+    } while (turn.load(std::memory_order_acquire) != turn_of_ticket);
   }
   void Set(uint32_t value) const {
     // R1 release: the element is in the slot, or out of it.

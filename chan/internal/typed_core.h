@@ -62,40 +62,57 @@ struct FastPath {
   }
 
  private:
+  // What is rare is a tail call, so that the usual way saves no registers.
+
   // The word is owned, or somebody else's (state_word.h).
   template <typename U>
   [[gnu::noinline]] static bool PutUnlocked(Core& core, U&& value) {
+    if (!core.state_.IsEntered()) [[unlikely]] {
+      return PutOthers<U>(core, std::forward<U>(value));
+    }
     return PutIn<false>(core, std::forward<U>(value));
   }
   [[gnu::noinline]] static bool TakeUnlocked(Core& core, void* room) {
+    if (!core.state_.IsEntered()) [[unlikely]] {
+      return TakeOthers(core, room);
+    }
     return TakeIn<false>(core, room);
+  }
+  // It is somebody else's: behind Enter() it is shared.
+  template <typename U>
+  [[gnu::noinline, gnu::cold]] static bool PutOthers(Core& core, U&& value) {
+    core.state_.Enter();
+    return Put(core, std::forward<U>(value));
+  }
+  [[gnu::noinline, gnu::cold]] static bool TakeOthers(Core& core, void* room) {
+    core.state_.Enter();
+    return Take(core, room);
   }
 
   template <bool kLocked, typename U>
   [[gnu::always_inline]] static inline bool PutIn(Core& core, U&& value) {
     static_assert(noexcept(T(std::forward<U>(value))));
     StateWord& state = core.state_;
-    if (!kLocked) state.Enter();
     const Word word(state.ReadLo(), 0);
     if (word.closed() || word.busy() || word.size() >= core.capacity_) {
       return false;
     }
-    const Slot slot(core.slots_, kStride, core.mask_, word.send());
+    const Slot slot = SlotOf(core, word.send());
     if (kLocked && kHasSlots && core.held_up_.At(word.send()) &&
         !slot.IsWriterTurn()) [[unlikely]] {
       return false;
     }
     if (!state.SwapLoAs<kLocked>(word.lo(), word.Put().lo())) [[unlikely]] {
-      runtime::ContentionPause();
-      return false;
+      return Lost();
     }
     if (kLocked && IsTimeToOwn(word.send())) [[unlikely]] {
       state.EndYoung();
     }
     if constexpr (kHasSlots) {
-      slot.AwaitWriterTurn(core.held_up_);
-      ::new (slot.element(kOffset)) T(std::forward<U>(value));
-      slot.SetWritten();
+      if (!slot.IsWriterTurn()) [[unlikely]] {
+        return WriteLate<U>(core, word.send(), std::forward<U>(value));
+      }
+      Write<U>(slot, std::forward<U>(value));
     }
     return true;
   }
@@ -103,27 +120,61 @@ struct FastPath {
   template <bool kLocked>
   [[gnu::always_inline]] static inline bool TakeIn(Core& core, void* room) {
     StateWord& state = core.state_;
-    if (!kLocked) state.Enter();
     const Word word(state.ReadLo(), 0);
     if (word.busy() || word.size() == 0) return false;
-    const Slot slot(core.slots_, kStride, core.mask_, word.recv());
+    const Slot slot = SlotOf(core, word.recv());
     if (kLocked && kHasSlots && core.held_up_.At(word.recv()) &&
         !slot.IsReaderTurn()) [[unlikely]] {
       return false;
     }
     if (!state.SwapLoAs<kLocked>(word.lo(), word.Take().lo())) [[unlikely]] {
-      runtime::ContentionPause();
-      return false;
+      return Lost();
     }
     if constexpr (!kHasSlots) {
       ::new (room) T;
     } else {
-      slot.AwaitReaderTurn(core.held_up_);
-      T* const element = static_cast<T*>(slot.element(kOffset));
-      ::new (room) T(std::move(*element));
-      std::destroy_at(element);
-      slot.SetRead();
+      if (!slot.IsReaderTurn()) [[unlikely]] {
+        return ReadLate(core, word.recv(), room);
+      }
+      Read(slot, room);
     }
+    return true;
+  }
+
+  [[gnu::always_inline]] static Slot SlotOf(const Core& core, uint32_t ticket) {
+    return Slot(core.slots_, kStride, core.mask_, ticket);
+  }
+  template <typename U>
+  [[gnu::always_inline]] static void Write(const Slot& slot, U&& value) {
+    ::new (slot.element(kOffset)) T(std::forward<U>(value));
+    slot.SetWritten();
+  }
+  [[gnu::always_inline]] static void Read(const Slot& slot, void* room) {
+    T* const element = static_cast<T*>(slot.element(kOffset));
+    ::new (room) T(std::move(*element));
+    std::destroy_at(element);
+    slot.SetRead();
+  }
+
+  // Somebody else was quicker.
+  [[gnu::noinline]] static bool Lost() {
+    runtime::ContentionPause();
+    return false;
+  }
+  // With the ticket in hand, before the neighbour at the slot is done with it.
+  template <typename U>
+  [[gnu::noinline]] static bool WriteLate(Core& core, uint32_t ticket,
+                                          U&& value) {
+    const Slot slot = SlotOf(core, ticket);
+    slot.AwaitWriterTurn(core.held_up_);
+    Write<U>(slot, std::forward<U>(value));
+    return true;
+  }
+  [[gnu::noinline]] static bool ReadLate(Core& core, uint32_t ticket,
+                                         void* room) {
+    const Slot slot = SlotOf(core, ticket);
+    slot.AwaitReaderTurn(core.held_up_);
+    Read(slot, room);
     return true;
   }
 };
