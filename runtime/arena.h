@@ -59,6 +59,10 @@ class Usable {
       Grow(base, bytes, limit, usable);
   }
 
+  std::size_t Bytes() const {
+    return bytes_.load(std::memory_order_acquire);  // U1, as in Ensure()
+  }
+
  private:
   void Grow(char* base, std::size_t bytes, std::size_t limit,
             std::size_t usable);
@@ -169,6 +173,14 @@ class Arena {
   // tests and metrics.
   static uint32_t HighWater() {
     return used_.load(std::memory_order_relaxed);  // a statistic
+  }
+
+  // For onlookers, by number: so many, from the first one, have memory. Fewer
+  // than HighWater() while somebody makes more of it usable.
+  static uint32_t Readable() {
+    const std::size_t there = usable_.Bytes() / sizeof(T);
+    const uint32_t used = HighWater();
+    return there < used ? static_cast<uint32_t>(there) : used;
   }
 
   // For onlookers: where they lie.

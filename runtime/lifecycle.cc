@@ -567,9 +567,9 @@ bool Scheduler::IsKnownThread(int32_t tid) {
       tid == Timer::ThreadId() || IsQuietThread(tid)) {
     return true;
   }
-  const uint32_t end = ThreadArena::HighWater();
+  const uint32_t end = ThreadArena::Readable();
   for (uint32_t i = 0; i < end; ++i) {
-    if (ThreadArena::At(i).tid.load(std::memory_order_relaxed) == tid) {
+    if (ThreadArena::At(i).seen.tid.load(std::memory_order_relaxed) == tid) {
       return true;
     }
   }
@@ -601,11 +601,12 @@ bool Scheduler::CheckDeadlock(uint64_t seen, std::size_t timers) {
     if (!Timer::ThreadIsAsleep() || GetTimerMemory().slots != 0) LookAgain();
     return false;
   }
-  const uint32_t end = ThreadArena::HighWater();
+  const uint32_t end = ThreadArena::Readable();
   for (uint32_t i = 0; i < end; ++i) {
     // D1 acquire: where who came back has gone; pairs with D1 in Attach() and
     // BecomeSpare().
-    if (ThreadArena::At(i).in_blocking.load(std::memory_order_seq_cst) != 0) {
+    if (ThreadArena::At(i).seen.in_blocking.load(std::memory_order_seq_cst) !=
+        0) {
       return false;
     }
   }

@@ -51,6 +51,15 @@ struct alignas(kCacheLine) Thread : Fiber {
   static constexpr uint32_t kSleeps = 0;
   static constexpr uint32_t kWorks = 1;
 
+  // Of what others look at, by its number, perhaps before it is made: as the
+  // arena gives it, which is zero, and nothing that a constructor writes.
+  struct Seen {
+    // In Blocking(), with or without a worker to come back to. For the
+    // detection of deadlocks. Written by the thread.
+    Atomic<uint32_t> in_blocking;
+    Atomic<int32_t> tid;  // the kernel's number; written once, by the thread
+  };
+
   explicit Thread(uint64_t seed) : party(seed) {}
 
   // Of the party that runs on this thread's own stack.
@@ -61,13 +70,12 @@ struct alignas(kCacheLine) Thread : Fiber {
   Worker* worker = nullptr;
   Atomic<uint32_t> wake{0};
   Atomic<uint32_t> free_next;
-  // In Blocking(), with or without a worker to come back to. For the detection
-  // of deadlocks. Written by the thread.
-  Atomic<uint32_t> in_blocking{0};
+  union {
+    Seen seen;
+  };
   // How often it has lent its worker; the guard compares. Written by the
   // thread. Relaxed.
   Atomic<uint32_t> lends{0};
-  Atomic<int32_t> tid{0};  // the kernel's number; written once
   // Its own stack: the low end, and where it is the runtime's from there on
   // down. Written once, `mark` last and released.
   uintptr_t stack_low = 0;

@@ -3,6 +3,7 @@
 
 #include "runtime/arena.h"
 
+#include <atomic>
 #include <cstdint>
 #include <set>
 #include <thread>
@@ -42,6 +43,27 @@ TEST(ArenaTest, AFreedUnitIsGivenOutAgainAsItWas) {
   EXPECT_EQ(A::Allocate(), index);
   EXPECT_EQ(A::At(index).owner.load(std::memory_order_relaxed), 42u);
   EXPECT_EQ(A::HighWater(), high_water);
+}
+
+struct alignas(4096) PageSized : Unit {};
+
+// A unit has its number before it has memory.
+TEST(ArenaTest, OnlookersFindMemoryUnderWhatIsReadable) {
+  using A = Arena<PageSized, 1 << 16, 1>;
+  constexpr uint32_t kUnits = 4096;
+  std::atomic<bool> done{false};
+  uint32_t most = 0;
+  std::thread onlooker([&] {
+    while (!done.load(std::memory_order_relaxed)) {
+      const uint32_t n = A::Readable();
+      if (n > 0) most += A::At(n - 1).owner.load(std::memory_order_relaxed);
+    }
+  });
+  for (uint32_t i = 0; i < kUnits; ++i) A::Allocate();
+  done.store(true, std::memory_order_relaxed);
+  onlooker.join();
+  EXPECT_EQ(most, 0u);
+  EXPECT_EQ(A::Readable(), A::HighWater());
 }
 
 struct alignas(64) Contended : Unit {};
