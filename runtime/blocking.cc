@@ -138,7 +138,7 @@ void Scheduler::EnterCall(Goroutine& g, const SourceLocation& site) {
   g.timers = nullptr;
   thread.worker = nullptr;
   // Relaxed: the detection of deadlocks reads it after it has seen the count.
-  thread.seen.in_blocking.store(1, std::memory_order_relaxed);
+  thread.shown.in_blocking.store(1, std::memory_order_relaxed);
   if (g.blocking_lent) {
     w.lent_for_ = g.blocking_index;
     Lend(w, thread);
@@ -197,7 +197,7 @@ void Scheduler::LeaveCall(Goroutine& g) {
   g.blocking = nullptr;
   g.resumer = &g;
   if (g.IsAbandoned(std::memory_order_acquire) || MustStop()) {
-    thread.seen.in_blocking.store(0, std::memory_order_relaxed);
+    thread.shown.in_blocking.store(0, std::memory_order_relaxed);
     Forget();
   }
   if (g.blocking_lent) {
@@ -260,7 +260,7 @@ void Scheduler::Attach(Goroutine& g, Thread& thread, Worker& w) {
   g.timers = &w.timers_;
   if constexpr (GOCHAN_REGISTRY) g.note.Run();
   // D1 release: the claim; pairs with D1 in CheckDeadlock().
-  thread.seen.in_blocking.store(0, std::memory_order_release);
+  thread.shown.in_blocking.store(0, std::memory_order_release);
 }
 
 // -----------------------------------------------------------------------------
@@ -299,7 +299,7 @@ void* Scheduler::GuardMain(void*) {
   // So that the detection of deadlocks knows it.
   auto* const self =
       new (&ThreadArena::At(ThreadArena::Allocate())) Thread(PartySeed());
-  self->seen.tid.store(CurrentThreadId(), std::memory_order_relaxed);
+  self->shown.tid.store(CurrentThreadId(), std::memory_order_relaxed);
   // D2 release: `tid`; pairs with D2 in CheckDeadlock().
   guard_thread.store(kGuardIsThere, std::memory_order_release);
   MonotonicNanos interval = kMinForCalls;
@@ -382,7 +382,7 @@ Scheduler::Seen Scheduler::LookAtCall(Worker& w) {
   Thread& thread = *borrower;
   if (w.lent_.compare_exchange(borrower, nullptr, std::memory_order_acquire)) {
     // It computes, or has been interrupted, which says nothing of the call.
-    if (IsRunnable(thread.seen.tid.load(std::memory_order_relaxed))) {
+    if (IsRunnable(thread.shown.tid.load(std::memory_order_relaxed))) {
       w.brief_calls_.Note(w.lent_for_, /*brief=*/false);
     } else {
       w.brief_calls_.NoteWrong(w.lent_for_);

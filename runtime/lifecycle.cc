@@ -569,7 +569,7 @@ bool Scheduler::IsKnownThread(int32_t tid) {
   }
   const uint32_t end = ThreadArena::Readable();
   for (uint32_t i = 0; i < end; ++i) {
-    if (ThreadArena::At(i).seen.tid.load(std::memory_order_relaxed) == tid) {
+    if (ThreadArena::At(i).shown.tid.load(std::memory_order_relaxed) == tid) {
       return true;
     }
   }
@@ -605,7 +605,7 @@ bool Scheduler::CheckDeadlock(uint64_t seen, std::size_t timers) {
   for (uint32_t i = 0; i < end; ++i) {
     // D1 acquire: where who came back has gone; pairs with D1 in Attach() and
     // BecomeSpare().
-    if (ThreadArena::At(i).seen.in_blocking.load(std::memory_order_seq_cst) !=
+    if (ThreadArena::At(i).shown.in_blocking.load(std::memory_order_seq_cst) !=
         0) {
       return false;
     }

@@ -276,7 +276,7 @@ void* Scheduler::ThreadMain(void* arg) {
   AttachOverflowStack();
   self.annotations.AdoptThread();
   self.eh_globals = ThreadEhGlobals();
-  self.seen.tid.store(CurrentThreadId(), std::memory_order_relaxed);
+  self.shown.tid.store(CurrentThreadId(), std::memory_order_relaxed);
   MarkStack(self);
   SetCurrentParty(&self.party);
   Loop(self);
@@ -318,12 +318,12 @@ void Scheduler::BecomeSpare(Thread& self) {
   self.party.worker = nullptr;
   self.party.timers = nullptr;
   BeWorker(nullptr);
-  if (self.seen.in_blocking.load(std::memory_order_relaxed) != 0) {  // own
+  if (self.shown.in_blocking.load(std::memory_order_relaxed) != 0) {  // own
     // D1 release: who came back from Blocking() is in a queue now; pairs with
     // D1 in CheckDeadlock(). If that was not reported because of this thread,
     // somebody must look again: seq_cst, this store, then the counts; there the
     // count, then in_blocking.
-    self.seen.in_blocking.store(0, std::memory_order_seq_cst);
+    self.shown.in_blocking.store(0, std::memory_order_seq_cst);
     const uint64_t now = counts.load(std::memory_order_seq_cst);
     if (Idle(now) == Active(now)) NotifyOne();
   }

@@ -53,7 +53,7 @@ struct alignas(kCacheLine) Thread : Fiber {
 
   // Of what others look at, by its number, perhaps before it is made: as the
   // arena gives it, which is zero, and nothing that a constructor writes.
-  struct Seen {
+  struct Shown {
     // In Blocking(), with or without a worker to come back to. For the
     // detection of deadlocks. Written by the thread.
     Atomic<uint32_t> in_blocking;
@@ -71,7 +71,7 @@ struct alignas(kCacheLine) Thread : Fiber {
   Atomic<uint32_t> wake{0};
   Atomic<uint32_t> free_next;
   union {
-    Seen seen;
+    Shown shown;
   };
   // How often it has lent its worker; the guard compares. Written by the
   // thread. Relaxed.

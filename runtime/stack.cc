@@ -689,7 +689,7 @@ StackStats GetStackStats() {
 }
 
 // -----------------------------------------------------------------------------
-// For onlookers, and the rest
+// For onlookers
 // -----------------------------------------------------------------------------
 
 bool stack_internal::FindGuard(const void* address, Stack* stack) {

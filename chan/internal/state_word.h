@@ -271,12 +271,12 @@ class StateWord {
   // word is shared or the calling thread's from now on. What follows in this
   // class may be used behind it alone, if nothing else is said.
   void Enter() const {
-    if (!IsEntered()) [[unlikely]] {
+    if (!IsMineOrShared()) [[unlikely]] {
       Share();
     }
   }
   // It is that already: Enter() would do nothing.
-  bool IsEntered() const { return owner_.IsMineOrShared(); }
+  bool IsMineOrShared() const { return owner_.IsMineOrShared(); }
 
   // Enough for every decision: hi is read only when it means something.
   Word Read() const {

@@ -67,13 +67,13 @@ struct FastPath {
   // The word is owned, or somebody else's (state_word.h).
   template <typename U>
   [[gnu::noinline]] static bool PutUnlocked(Core& core, U&& value) {
-    if (!core.state_.IsEntered()) [[unlikely]] {
+    if (!core.state_.IsMineOrShared()) [[unlikely]] {
       return PutOthers<U>(core, std::forward<U>(value));
     }
     return PutIn<false>(core, std::forward<U>(value));
   }
   [[gnu::noinline]] static bool TakeUnlocked(Core& core, void* room) {
-    if (!core.state_.IsEntered()) [[unlikely]] {
+    if (!core.state_.IsMineOrShared()) [[unlikely]] {
       return TakeOthers(core, room);
     }
     return TakeIn<false>(core, room);

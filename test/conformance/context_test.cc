@@ -37,6 +37,7 @@
 #include "test/util/patience.h"
 #include "test/util/scale.h"
 #include "test/util/sequence.h"
+#include "test/util/slow_to_forget.h"
 
 namespace gochan {
 namespace {
@@ -809,27 +810,10 @@ PARTY_TEST(ContextConformance, CX29ForeignAfterFuncIsUsedAndUnregistered) {
   ExpectEnded(late, why);
 }
 
-// Whose stop function blocks until it may go on.
-struct SlowToForget : ContextInterface {
-  RecvChan<Unit> Done() const override { return done; }
-  std::optional<StopFunc> AfterFunc(absl::AnyInvocable<void()>) const override {
-    return StopFunc([this] {
-      entered.Set();
-      go_on.Await();
-      left.Set();
-      return true;
-    });
-  }
-  Chan<Unit> done = MakeChan<Unit>();
-  mutable Event entered;
-  mutable Event go_on;
-  mutable Event left;
-};
-
 // A child that timed out called it in its timer's callback, so that it blocked
 // the timers of the worker, or all.
 PARTY_TEST(ContextConformance, CX29ForeignStopFunctionDoesNotBlockTimers) {
-  auto foreign = std::make_shared<SlowToForget>();
+  auto foreign = std::make_shared<test::SlowToForget>();
   auto [ctx, cancel] =
       WithTimeout(FromInterface(foreign), absl::Milliseconds(1));
   EXPECT_FALSE(ctx.Done().Recv().ok);

@@ -25,6 +25,7 @@
 #include "ctx/context.h"
 #include "gtest/gtest.h"
 #include "test/util/sequence.h"
+#include "test/util/slow_to_forget.h"
 
 namespace gochan {
 namespace {
@@ -423,26 +424,9 @@ TEST_F(SignalTest, ContextPrintsAsGo) {
   EXPECT_EQ(child.String(), "signal.NotifyContext(context.TODO).WithCancel");
 }
 
-// Whose stop function blocks until it may go on.
-struct SlowToForget : ContextInterface {
-  RecvChan<Unit> Done() const override { return done; }
-  std::optional<StopFunc> AfterFunc(absl::AnyInvocable<void()>) const override {
-    return StopFunc([this] {
-      entered.Set();
-      go_on.Await();
-      left.Set();
-      return true;
-    });
-  }
-  Chan<Unit> done = MakeChan<Unit>();
-  mutable test::Event entered;
-  mutable test::Event go_on;
-  mutable test::Event left;
-};
-
 // It was called by the thread that sends signals, which had to wait for it.
 TEST_F(SignalTest, ForeignParentDoesNotBlockSignals) {
-  auto foreign = std::make_shared<SlowToForget>();
+  auto foreign = std::make_shared<test::SlowToForget>();
   auto [ctx, stop] = NotifyContext(FromInterface(foreign), {SIGUSR1});
   Chan<int> ch = MakeChan<int>(1);
   Notify(ch, {SIGUSR2});

@@ -9,7 +9,6 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -21,32 +20,16 @@
 #include "gtest/gtest.h"
 #include "runtime/sanitizers.h"
 #include "runtime/stack.h"
+#include "test/util/stacks.h"
 
 namespace gochan::runtime {
 namespace {
 
+using test::KernelInstallsGuards;
+using test::Page;
+using test::Use;
+
 constexpr std::size_t kKiB = 1024;
-
-std::size_t Page() { return static_cast<std::size_t>(sysconf(_SC_PAGESIZE)); }
-
-bool KernelInstallsGuards() {
-#if defined(__linux__)
-  void* const page = mmap(nullptr, Page(), PROT_READ | PROT_WRITE,
-                          MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  const bool can = madvise(page, Page(), 102) == 0 &&
-                   access(static_cast<char*>(page), F_OK) != 0 &&
-                   errno == EFAULT;
-  munmap(page, Page());
-  return can;
-#else
-  return false;
-#endif
-}
-
-// Writes `bytes` from the top down, as a goroutine would.
-void Use(const Stack& stack, std::size_t bytes, int value = 0x5a) {
-  std::memset(stack.top() - bytes, value, bytes);
-}
 
 [[gnu::noinline]] uint64_t Recurse(uint64_t depth) {
   volatile char frame[512];

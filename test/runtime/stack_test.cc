@@ -10,7 +10,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cerrno>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -25,6 +24,7 @@
 #include "gtest/gtest.h"
 #include "runtime/atomic.h"
 #include "runtime/sanitizers.h"
+#include "test/util/stacks.h"
 
 #if GOCHAN_ASAN
 #include <sanitizer/asan_interface.h>
@@ -34,32 +34,15 @@
 namespace gochan::runtime {
 namespace {
 
+using test::KernelInstallsGuards;
+using test::Page;
+using test::Use;
+
 constexpr std::size_t kKiB = 1024;
 // Sizes of their own, so that a test meets no stacks of another.
 constexpr std::size_t kProtectedSize = 2048 * kKiB;
 constexpr std::size_t kUnguardedSize = 64 * kKiB;
 constexpr std::size_t kInstalledSize = 128 * kKiB;
-
-std::size_t Page() { return static_cast<std::size_t>(sysconf(_SC_PAGESIZE)); }
-
-bool KernelInstallsGuards() {
-#if defined(__linux__)
-  void* const page = mmap(nullptr, Page(), PROT_READ | PROT_WRITE,
-                          MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  const bool can = madvise(page, Page(), 102) == 0 &&
-                   access(static_cast<char*>(page), F_OK) != 0 &&
-                   errno == EFAULT;
-  munmap(page, Page());
-  return can;
-#else
-  return false;
-#endif
-}
-
-// Writes `bytes` from the top down, as a goroutine would.
-void Use(const Stack& stack, std::size_t bytes, int value = 0x5a) {
-  std::memset(stack.top() - bytes, value, bytes);
-}
 
 std::size_t ResidentPages(const Stack& stack) {
   std::vector<unsigned char> resident((stack.size - stack.guard) / Page());
